@@ -1,0 +1,246 @@
+/**
+ * The GPU: memory, and commands recorded in order.
+ *
+ * Nothing here waits but {@linkcode Gpu.read}. Dispatches and copies are
+ * recorded into one encoder and submitted together, at the latest by the next
+ * read. Errors the driver reports later are thrown by the next call.
+ *
+ * @module
+ */
+
+import { GpuError } from "../errors.ts";
+import { type AdapterFacts, openDevice, type OpenGpuOptions } from "./adapter.ts";
+import type { Kernel } from "./kernel.ts";
+import { type Bound, PipelineCache } from "./pipelines.ts";
+import { type Block, BufferPool, type MemoryUse } from "./pool.ts";
+import { readBack } from "./read_back.ts";
+
+/** One launch of a kernel. */
+export interface Dispatch<Binding extends string, Uniform extends string> {
+  readonly bind: Readonly<Record<Binding, Bound>>;
+  readonly uniforms: Readonly<Record<Uniform, number>>;
+  /** Workgroups along x, y and z. */
+  readonly workgroups: readonly [number, number?, number?];
+}
+
+/** Counts of what was recorded since the GPU was opened. */
+export interface CommandCounts {
+  readonly dispatches: number;
+  readonly submits: number;
+  readonly reads: number;
+}
+
+const uniformBytes = 1 << 18;
+/** Enough work to keep a GPU busy while the next commands are recorded. */
+const dispatchesPerSubmit = 256;
+
+/** Opens the GPU.
+ *
+ * @param options Which adapter, and limits to stay under.
+ * @returns The GPU; dispose of it to give its memory back.
+ * @throws {GpuError} if there is no adapter, naming what to install.
+ */
+export async function openGpu(options: OpenGpuOptions = {}): Promise<Gpu> {
+  const { device, facts } = await openDevice(options);
+  return new Gpu(device, facts, options.maxMemoryBytes ?? Infinity);
+}
+
+/** A device, its memory and the commands recorded for it; from {@linkcode openGpu}. */
+export class Gpu implements Disposable {
+  /** The adapter in use. */
+  readonly facts: AdapterFacts;
+  readonly #device: GPUDevice;
+  readonly #pool: BufferPool;
+  readonly #pipelines: PipelineCache;
+  readonly #uniformBuffer: GPUBuffer;
+  readonly #uniforms = new ArrayBuffer(uniformBytes);
+  readonly #uniformU32 = new Uint32Array(this.#uniforms);
+  readonly #uniformF32 = new Float32Array(this.#uniforms);
+  readonly #pendingChecks = new Set<Promise<void>>();
+  #uniformEnd = 0;
+  #encoder: GPUCommandEncoder | undefined;
+  #pass: GPUComputePassEncoder | undefined;
+  #recorded = 0;
+  #counts = { dispatches: 0, submits: 0, reads: 0 };
+  #failure: Error | undefined;
+  #disposed = false;
+
+  /** Use {@linkcode openGpu}. */
+  constructor(device: GPUDevice, facts: AdapterFacts, maxMemoryBytes: number) {
+    this.#device = device;
+    this.facts = facts;
+    this.#uniformBuffer = device.createBuffer({
+      label: "uniforms",
+      size: uniformBytes,
+      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+    });
+    this.#pipelines = new PipelineCache(device, {
+      uniforms: this.#uniformBuffer,
+      maxBindingBytes: facts.maxBindingBytes,
+      watch: (error, about) => this.#watch(error, about),
+    });
+    this.#pool = new BufferPool(device, {
+      facts,
+      maxBytes: maxMemoryBytes,
+      onDestroy: (block) => this.#pipelines.forget(block),
+    });
+    device.addEventListener("uncapturederror", (event) => {
+      event.preventDefault();
+      this.#failure ??= new GpuError(
+        event.error instanceof GPUOutOfMemoryError ? "out-of-memory" : "validation",
+        `Cannot run the recorded commands: ${event.error.message}`,
+      );
+    });
+    device.lost.then((info) => {
+      if (this.#disposed) return;
+      this.#failure ??= new GpuError(
+        "device-lost",
+        `Cannot use the GPU any more as the device was lost: ${info.message || info.reason}`,
+      );
+    });
+  }
+
+  /** A buffer of at least `bytes`, its content undefined. */
+  acquire(bytes: number, label: string): Block {
+    this.#check();
+    return this.#pool.acquire(bytes, label);
+  }
+
+  /** Gives a buffer back; commands recorded so far may still use it. */
+  release(block: Block): void {
+    if (!this.#disposed) this.#pool.release(block);
+  }
+
+  /** Bytes of GPU memory held by tensors. */
+  memory(): MemoryUse {
+    return this.#pool.memory();
+  }
+
+  /** Destroys pooled buffers and forgets the peak. */
+  trim(): void {
+    this.flush();
+    this.#pool.trim();
+    this.#pool.resetPeak();
+  }
+
+  /** Counts of what was recorded since the GPU was opened. */
+  counts(): CommandCounts {
+    return { ...this.#counts };
+  }
+
+  /** Writes `data` into a block, in order with the commands recorded so far. */
+  upload(block: Block, data: ArrayBufferView<ArrayBuffer>, byteOffset = 0): void {
+    this.#check();
+    if (block.lastUse === this.#counts.submits) this.flush();
+    this.#device.queue.writeBuffer(
+      block.buffer,
+      byteOffset,
+      data.buffer,
+      data.byteOffset,
+      data.byteLength,
+    );
+  }
+
+  /** Records one launch of a kernel. */
+  dispatch<Binding extends string, Uniform extends string>(
+    kernel: Kernel<Binding, Uniform>,
+    { bind, uniforms, workgroups: [x, y = 1, z = 1] }: Dispatch<Binding, Uniform>,
+  ): void {
+    this.#check();
+    if (x === 0 || y === 0 || z === 0) return;
+    if (Math.max(x, y, z) > this.facts.maxWorkgroups) {
+      throw new GpuError(
+        "limit",
+        `Cannot dispatch kernel "${kernel.label}" as each dimension must be at most ` +
+          `${this.facts.maxWorkgroups} workgroups: current size is ${x} x ${y} x ${z}`,
+      );
+    }
+    const pipeline = this.#pipelines.pipelineOf(kernel as Kernel);
+    const { uniformNames, uniformKinds } = pipeline;
+    const needed = Math.max(4 * uniformNames.length, 16);
+    if (this.#uniformEnd + needed > uniformBytes || this.#recorded >= dispatchesPerSubmit) {
+      this.flush();
+    }
+    const bound: Bound[] = [];
+    for (const name of pipeline.bindingNames) {
+      const each: Bound = bind[name as Binding];
+      ("buffer" in each ? each : each.block).lastUse = this.#counts.submits;
+      bound.push(each);
+    }
+    const group = this.#pipelines.bindGroupOf(pipeline, bound);
+    const offset = this.#uniformEnd;
+    for (let i = 0, at = offset / 4; i < uniformNames.length; i++, at++) {
+      const value = uniforms[uniformNames[i] as Uniform];
+      if (uniformKinds[i] === "f32") this.#uniformF32[at] = value;
+      else this.#uniformU32[at] = value;
+    }
+    const { uniformAlignment } = this.facts;
+    this.#uniformEnd = Math.ceil((offset + needed) / uniformAlignment) * uniformAlignment;
+
+    this.#encoder ??= this.#device.createCommandEncoder();
+    this.#pass ??= this.#encoder.beginComputePass();
+    this.#pass.setPipeline(pipeline.pipeline);
+    this.#pass.setBindGroup(0, group, [offset]);
+    this.#pass.dispatchWorkgroups(x, y, z);
+    this.#recorded++;
+    this.#counts.dispatches++;
+  }
+
+  /** Submits what was recorded. */
+  flush(): void {
+    if (this.#encoder === undefined) return;
+    this.#pass?.end();
+    this.#device.queue.writeBuffer(this.#uniformBuffer, 0, this.#uniforms, 0, this.#uniformEnd);
+    this.#device.queue.submit([this.#encoder.finish()]);
+    this.#encoder = undefined;
+    this.#pass = undefined;
+    this.#uniformEnd = 0;
+    this.#recorded = 0;
+    this.#counts.submits++;
+  }
+
+  /**
+   * Runs everything recorded and reads the first `bytes` of each block, all in
+   * one transfer. The only call that waits.
+   */
+  async read(wanted: readonly { block: Block; bytes: number }[]): Promise<ArrayBuffer[]> {
+    this.#check();
+    this.flush();
+    this.#counts.reads++;
+    const content = await readBack(this.#device, wanted);
+    await Promise.all(this.#pendingChecks);
+    this.#check();
+    return content;
+  }
+
+  /** Waits until everything recorded has run. */
+  async finish(): Promise<void> {
+    this.#check();
+    this.flush();
+    await this.#device.queue.onSubmittedWorkDone();
+    await Promise.all(this.#pendingChecks);
+    this.#check();
+  }
+
+  /** Destroys the device and every buffer. */
+  [Symbol.dispose](): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#device.destroy();
+  }
+
+  #check(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#disposed) {
+      throw new GpuError("device-lost", "Cannot use the GPU as it has been disposed of");
+    }
+  }
+
+  #watch(error: Promise<GPUError | null>, about: (text: string) => Error): void {
+    const check = error.then((found) => {
+      if (found !== null) this.#failure ??= about(found.message);
+      this.#pendingChecks.delete(check);
+    });
+    this.#pendingChecks.add(check);
+  }
+}

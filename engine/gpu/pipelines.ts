@@ -1,0 +1,164 @@
+/**
+ * Compiled kernels and their bind groups, each made once.
+ *
+ * @module
+ */
+
+import { GpuError, KernelError } from "../errors.ts";
+import type { Kernel } from "./kernel.ts";
+import type { Block } from "./pool.ts";
+
+/** Part of a block: what one binding sees of a tensor larger than the binding limit. */
+export interface Range {
+  readonly block: Block;
+  readonly byteOffset: number;
+  readonly bytes: number;
+}
+
+/** What can be bound. */
+export type Bound = Block | Range;
+
+/** A compiled kernel. */
+export interface Pipeline {
+  readonly id: number;
+  readonly kernel: Kernel;
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+  readonly bindingNames: readonly string[];
+  readonly bindingNumbers: readonly number[];
+  readonly uniformNames: readonly string[];
+  readonly uniformKinds: readonly ("u32" | "f32")[];
+}
+
+/** Makes pipelines and bind groups, and remembers them. */
+export class PipelineCache {
+  readonly #device: GPUDevice;
+  readonly #uniforms: GPUBuffer;
+  readonly #maxBindingBytes: number;
+  readonly #watch: (error: Promise<GPUError | null>, about: (text: string) => Error) => void;
+  readonly #pipelines = new Map<Kernel, Pipeline>();
+  readonly #bindGroups = new Map<string, GPUBindGroup>();
+  readonly #keysByBlock = new Map<number, string[]>();
+
+  constructor(device: GPUDevice, options: {
+    uniforms: GPUBuffer;
+    maxBindingBytes: number;
+    watch: (error: Promise<GPUError | null>, about: (text: string) => Error) => void;
+  }) {
+    this.#device = device;
+    this.#uniforms = options.uniforms;
+    this.#maxBindingBytes = options.maxBindingBytes;
+    this.#watch = options.watch;
+  }
+
+  /** The kernel's pipeline; compiled at the first call. */
+  pipelineOf(kernel: Kernel): Pipeline {
+    let found = this.#pipelines.get(kernel);
+    if (found === undefined) this.#pipelines.set(kernel, found = this.#compile(kernel));
+    return found;
+  }
+
+  /** The bind group of a pipeline over these buffers, in binding order. */
+  bindGroupOf(pipeline: Pipeline, bound: readonly Bound[]): GPUBindGroup {
+    let key = String(pipeline.id);
+    for (const each of bound) {
+      this.#checkSize(each, pipeline);
+      key += "buffer" in each
+        ? `,${each.id}`
+        : `,${each.block.id}:${each.byteOffset}:${each.bytes}`;
+    }
+    let group = this.#bindGroups.get(key);
+    if (group === undefined) {
+      group = this.#device.createBindGroup({
+        label: pipeline.kernel.label,
+        layout: pipeline.layout,
+        entries: [
+          {
+            binding: 0,
+            resource: {
+              buffer: this.#uniforms,
+              size: Math.max(4 * pipeline.uniformNames.length, 16),
+            },
+          },
+          ...bound.map((each, i) => ({
+            binding: pipeline.bindingNumbers[i]!,
+            resource: this.#bufferBinding(each),
+          })),
+        ],
+      });
+      this.#bindGroups.set(key, group);
+      for (const each of bound) {
+        const { id } = "buffer" in each ? each : each.block;
+        const keys = this.#keysByBlock.get(id);
+        if (keys === undefined) this.#keysByBlock.set(id, [key]);
+        else keys.push(key);
+      }
+    }
+    return group;
+  }
+
+  /** Forgets the bind groups of a block that is about to be destroyed. */
+  forget(block: Block): void {
+    for (const key of this.#keysByBlock.get(block.id) ?? []) this.#bindGroups.delete(key);
+    this.#keysByBlock.delete(block.id);
+  }
+
+  #bufferBinding(bound: Bound): GPUBufferBinding {
+    if (!("buffer" in bound)) {
+      return { buffer: bound.block.buffer, offset: bound.byteOffset, size: bound.bytes };
+    }
+    return { buffer: bound.buffer, size: Math.min(bound.bytes, this.#maxBindingBytes) };
+  }
+
+  /** Checked at every use: a recycled block may hold more than when it was first bound. */
+  #checkSize(bound: Bound, { kernel }: Pipeline): void {
+    const { label, bytes } = "buffer" in bound
+      ? { label: bound.label, bytes: bound.requested }
+      : { label: bound.block.label, bytes: bound.bytes };
+    if (bytes <= this.#maxBindingBytes) return;
+    throw new GpuError(
+      "limit",
+      `Cannot bind "${label}" (${bytes} bytes) to kernel "${kernel.label}" as one ` +
+        `binding spans at most ${this.#maxBindingBytes} bytes: use a shorter prompt or fewer sequences`,
+    );
+  }
+
+  #compile(kernel: Kernel): Pipeline {
+    const device = this.#device;
+    const label = kernel.label;
+    device.pushErrorScope("validation");
+    const layout = device.createBindGroupLayout({
+      label,
+      entries: [
+        { binding: 0, buffer: { type: "uniform", hasDynamicOffset: true } as const },
+        ...Object.values(kernel.bindings).map(({ at, access }) => ({
+          binding: at,
+          buffer: { type: access === "read" ? "read-only-storage" : "storage" } as const,
+        })),
+      ].map((entry) => ({ ...entry, visibility: GPUShaderStage.COMPUTE })),
+    });
+    const pipeline = device.createComputePipeline({
+      label,
+      layout: device.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
+      compute: {
+        module: device.createShaderModule({ label, code: kernel.wgsl.join("\n") }),
+        entryPoint: kernel.entry,
+        constants: kernel.overrides ?? {},
+      },
+    });
+    this.#watch(
+      device.popErrorScope(),
+      (text) => new KernelError(label, `Cannot compile kernel "${label}": ${text}`),
+    );
+    return {
+      id: this.#pipelines.size,
+      kernel,
+      pipeline,
+      layout,
+      bindingNames: Object.keys(kernel.bindings),
+      bindingNumbers: Object.values(kernel.bindings).map(({ at }) => at),
+      uniformNames: Object.keys(kernel.uniforms),
+      uniformKinds: Object.values(kernel.uniforms),
+    };
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * A pool of GPU buffers by size class.
+ *
+ * A buffer that is released goes to the next taker of its class without waiting
+ * for the GPU: commands run in the order in which they were recorded, so
+ * whatever still reads the old content comes first.
+ *
+ * @module
+ */
+
+import { GpuError } from "../errors.ts";
+import type { AdapterFacts } from "./adapter.ts";
+
+/** A piece of GPU memory, as large as its size class. */
+export interface Block {
+  readonly id: number;
+  readonly buffer: GPUBuffer;
+  /** Size of the buffer, the class of the size asked for. */
+  readonly bytes: number;
+  /** What it holds now. */
+  label: string;
+  /** Bytes asked for. */
+  requested: number;
+  /** The submission, by its number, whose commands use the block last. */
+  lastUse: number;
+}
+
+/** Bytes of GPU memory held by tensors. */
+export interface MemoryUse {
+  /** In use now. */
+  readonly live: number;
+  /** Released and kept for the next taker. */
+  readonly pooled: number;
+  /** The most that was in use at any time. */
+  readonly peak: number;
+}
+
+const smallestClass = 256;
+const pooledAtMost = 2 ** 30;
+
+/** Size class of `bytes`: the next quarter of a power of two, so at most a quarter is lost. */
+export function sizeClass(bytes: number): number {
+  if (bytes <= smallestClass) return smallestClass;
+  const step = 2 ** Math.max(Math.ceil(Math.log2(bytes)) - 3, 6);
+  return Math.ceil(bytes / step) * step;
+}
+
+/** Hands out buffers and takes them back. */
+export class BufferPool {
+  readonly #device: GPUDevice;
+  readonly #facts: AdapterFacts;
+  readonly #maxBytes: number;
+  readonly #onDestroy: (block: Block) => void;
+  readonly #free = new Map<number, Block[]>();
+  #nextId = 1;
+  #live = 0;
+  #pooled = 0;
+  #peak = 0;
+
+  constructor(device: GPUDevice, options: {
+    facts: AdapterFacts;
+    maxBytes: number;
+    onDestroy: (block: Block) => void;
+  }) {
+    this.#device = device;
+    this.#facts = options.facts;
+    this.#maxBytes = options.maxBytes;
+    this.#onDestroy = options.onDestroy;
+  }
+
+  /** A buffer of at least `bytes`; its content is whatever was there. */
+  acquire(bytes: number, label: string): Block {
+    const size = sizeClass(bytes);
+    if (size > this.#facts.maxBufferBytes) {
+      throw new GpuError(
+        "limit",
+        `Cannot allocate "${label}" (${bytes} bytes) as a buffer must be smaller: the adapter's ` +
+          `maxBufferSize is ${this.#facts.maxBufferBytes}`,
+      );
+    }
+    if (this.#live + size > this.#maxBytes) {
+      throw new GpuError(
+        "out-of-memory",
+        `Cannot allocate "${label}" (${bytes} bytes) as ${this.#live} of ${this.#maxBytes} bytes ` +
+          "are in use: ask for fewer activations or layers, or dispose of earlier runs",
+      );
+    }
+    const pooled = this.#free.get(size)?.pop();
+    if (pooled !== undefined) this.#pooled -= size;
+    const block = pooled ?? this.#create(size);
+    block.label = label;
+    block.requested = bytes;
+    this.#live += size;
+    this.#peak = Math.max(this.#peak, this.#live);
+    return block;
+  }
+
+  /** Takes a buffer back. */
+  release(block: Block): void {
+    this.#live -= block.bytes;
+    if (this.#pooled + block.bytes > pooledAtMost) return this.#destroy(block);
+    this.#pooled += block.bytes;
+    const free = this.#free.get(block.bytes);
+    if (free === undefined) this.#free.set(block.bytes, [block]);
+    else free.push(block);
+  }
+
+  /** Destroys every buffer that nobody uses. */
+  trim(): void {
+    for (const blocks of this.#free.values()) blocks.forEach((block) => this.#destroy(block));
+    this.#free.clear();
+    this.#pooled = 0;
+  }
+
+  /** Bytes in use, kept and at most in use. */
+  memory(): MemoryUse {
+    return { live: this.#live, pooled: this.#pooled, peak: this.#peak };
+  }
+
+  /** Forgets the peak so far. */
+  resetPeak(): void {
+    this.#peak = this.#live;
+  }
+
+  #create(size: number): Block {
+    const buffer = this.#device.createBuffer({
+      size,
+      usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+    });
+    return { id: this.#nextId++, buffer, bytes: size, label: "", requested: size, lastUse: -1 };
+  }
+
+  #destroy(block: Block): void {
+    this.#onDestroy(block);
+    block.buffer.destroy();
+  }
+}

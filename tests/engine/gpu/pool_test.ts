@@ -1,0 +1,74 @@
+import assert from "node:assert/strict";
+
+import { openGpu } from "../../../engine/gpu/gpu.ts";
+import { sizeClass } from "../../../engine/gpu/pool.ts";
+import { gpuTest } from "../../support/gpu.ts";
+
+Deno.test("sizeClass() holds what is asked for and loses at most a quarter", () => {
+  let last = 0;
+  for (let bytes = 1; bytes < 2 ** 31; bytes = Math.ceil(bytes * 1.003)) {
+    const size = sizeClass(bytes);
+    assert.ok(size >= bytes, `${bytes}`);
+    assert.ok(size === 256 || size - bytes <= size / 4, `${bytes} takes ${size}`);
+    assert.ok(size >= last, "smaller for more");
+    assert.equal(sizeClass(size), size);
+    assert.equal(size % 64, 0);
+    last = size;
+  }
+  for (let power = 8; power <= 32; power++) assert.equal(sizeClass(2 ** power), 2 ** power);
+  assert.deepEqual([0, 1, 256, 257, 1000, 1025].map(sizeClass), [256, 256, 256, 320, 1024, 1280]);
+});
+
+gpuTest("Gpu.acquire() gives a released buffer of the same class again, and no other", async () => {
+  using gpu = await openGpu();
+  const first = gpu.acquire(1000, "first");
+  const other = gpu.acquire(3000, "other");
+  gpu.release(first);
+  gpu.release(other);
+  const again = gpu.acquire(1024, "again");
+  assert.equal(again, first);
+  assert.equal(again.label, "again");
+  assert.equal(again.requested, 1024);
+  assert.notEqual(gpu.acquire(1000, "second"), other);
+});
+
+gpuTest("Gpu.memory() counts what is live, pooled, and was live at most", async () => {
+  using gpu = await openGpu();
+  assert.deepEqual(gpu.memory(), { live: 0, pooled: 0, peak: 0 });
+  const a = gpu.acquire(1000, "a");
+  const b = gpu.acquire(100, "b");
+  assert.deepEqual(gpu.memory(), { live: 1280, pooled: 0, peak: 1280 });
+  gpu.release(a);
+  assert.deepEqual(gpu.memory(), { live: 256, pooled: 1024, peak: 1280 });
+  gpu.release(gpu.acquire(1001, "c"));
+  assert.deepEqual(gpu.memory(), { live: 256, pooled: 1024, peak: 1280 });
+  gpu.trim();
+  assert.deepEqual(gpu.memory(), { live: 256, pooled: 0, peak: 256 });
+  gpu.release(b);
+  assert.deepEqual(gpu.memory(), { live: 0, pooled: 256, peak: 256 });
+});
+
+gpuTest("Gpu.acquire() refuses more than maxMemoryBytes together, with the numbers", async () => {
+  using gpu = await openGpu({ maxMemoryBytes: 4096 });
+  const block = gpu.acquire(3000, "a");
+  assert.throws(() => gpu.acquire(2000, "b"), {
+    name: "GpuError",
+    reason: "out-of-memory",
+    message: 'Cannot allocate "b" (2000 bytes) as 3072 of 4096 bytes are in use: ask for fewer ' +
+      "activations or layers, or dispose of earlier runs",
+  });
+  gpu.release(block);
+  gpu.acquire(2000, "b");
+});
+
+gpuTest("Gpu.acquire() refuses a buffer larger than the adapter allows", ({ gpu }) => {
+  const before = gpu.memory();
+  assert.throws(() => gpu.acquire(2 ** 50, "wte"), {
+    name: "GpuError",
+    reason: "limit",
+    message:
+      `Cannot allocate "wte" (${2 ** 50} bytes) as a buffer must be smaller: the adapter's ` +
+      `maxBufferSize is ${gpu.facts.maxBufferBytes}`,
+  });
+  assert.deepEqual(gpu.memory(), before);
+});
