@@ -1,0 +1,35 @@
+/**
+ * The WGSL texts. A kernel's text is its snippets from `lib/` and its own file,
+ * joined.
+ *
+ * @module
+ */
+
+import attention from "./attention.wgsl" with { type: "text" };
+import elementwise from "./elementwise.wgsl" with { type: "text" };
+import embed from "./embed.wgsl" with { type: "text" };
+import lanes from "./lib/lanes.wgsl" with { type: "text" };
+import math from "./lib/math.wgsl" with { type: "text" };
+import loss from "./loss.wgsl" with { type: "text" };
+import matmul from "./matmul_plain.wgsl" with { type: "text" };
+import norm from "./norm.wgsl" with { type: "text" };
+import reduce from "./reduce.wgsl" with { type: "text" };
+import slice from "./slice.wgsl" with { type: "text" };
+import softmax from "./softmax.wgsl" with { type: "text" };
+import writes from "./writes.wgsl" with { type: "text" };
+import topK from "./top_k.wgsl" with { type: "text" };
+
+/** Each kernel family's WGSL, named after its file. */
+export const wgsl = {
+  attention: [math, attention],
+  elementwise: [math, elementwise],
+  embed: [embed],
+  loss: [math, lanes, loss],
+  matmul: [matmul],
+  norm: [lanes, norm],
+  reduce: [lanes, reduce],
+  slice: [slice],
+  softmax: [math, lanes, softmax],
+  topK: [lanes, topK],
+  writes: [writes],
+} as const satisfies Record<string, readonly string[]>;

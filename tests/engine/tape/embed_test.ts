@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+
+import { openGpu } from "../../../engine/gpu/gpu.ts";
+import { embed } from "../../../engine/tape/ops/embed.ts";
+import { Arena } from "../../../engine/tape/tensor.ts";
+import { reference } from "../../reference/mod.ts";
+import { assertClose } from "../../support/assert_close.ts";
+import { gpuTest, readRefs, upload } from "../../support/gpu.ts";
+import { caseOf, checkOp } from "../../support/gpu_ops.ts";
+import { createRandom, randomRef } from "../../support/random.ts";
+
+function idsFor(length: number, { tokens, positions }: { tokens: number; positions: number }) {
+  const random = createRandom(length);
+  return {
+    tokens: Array.from({ length }, () => random.integer(tokens)),
+    positions: Array.from({ length }, (_, i) => i % positions),
+  };
+}
+
+gpuTest("embed() matches the reference, as do its derivatives", ({ context, t }) => {
+  const more = ([[1, 5003, 7, 1], [65, 97, 63, 64], [23, 13, 257, 5]] as const).map(
+    ([N, V, d, C]) =>
+      caseOf("embed", [randomRef([V, d], 1), randomRef([C, d], 2)], {
+        attrs: idsFor(N, { tokens: V, positions: C }),
+        label: `N=${N} V=${V} d=${d} C=${C}`,
+      }),
+  );
+  return checkOp(context, "embed", { t, more });
+});
+
+gpuTest("embed() gives the same values where the table is larger than one binding", async () => {
+  using gpu = await openGpu({ maxBindingBytes: 4096 });
+  using arena = new Arena(gpu);
+  const [V, d, N] = [259, 13, 29];
+  const ids = idsFor(N, { tokens: V, positions: 7 });
+  const [wE, wPos] = [randomRef([V, d], 3), randomRef([7, d], 4)];
+  const pairs = new Uint32Array(ids.tokens.flatMap((token, n) => [token, ids.positions[n]!]));
+  const before = gpu.counts().dispatches;
+  const y = embed(
+    { gpu, arena },
+    { wE: upload(arena, wE), wPos: upload(arena, wPos) },
+    arena.upload(pairs, [N, 2], "ids"),
+  );
+  assert.ok(gpu.counts().dispatches - before > 1, "the table was bound in one piece");
+  const [got] = await readRefs([y]);
+  assertClose(got!.data, reference.embed.forward([wE, wPos], ids).data, { op: "embed" });
+});
