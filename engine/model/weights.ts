@@ -1,0 +1,64 @@
+/**
+ * A model's weights on the GPU.
+ *
+ * @module
+ */
+
+import { Arena, type Tensor } from "../tape/tensor.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+import type { ModelConfig } from "./config.ts";
+import { readTensorChunks } from "./safetensors.ts";
+import { type GlobalWeightName, type LayerWeightName, resolveWeights } from "./weight_names.ts";
+
+/** Weights, by our names: `engine/model/weight_names.ts` says what each is. */
+export interface Weights {
+  readonly global: Readonly<Record<GlobalWeightName, Tensor>>;
+  readonly layers: readonly Readonly<Record<LayerWeightName, Tensor>>[];
+}
+
+/**
+ * Loads every weight of a checkpoint. The host holds one chunk of one tensor at
+ * a time; a tied unembedding shares the memory of the embedding.
+ *
+ * @throws {SafetensorsError} naming all tensors that are missing, extra or misshapen.
+ */
+export async function loadWeights(
+  arena: Arena,
+  checkpoint: Checkpoint,
+  config: ModelConfig,
+): Promise<Weights> {
+  const names = resolveWeights(checkpoint, config);
+  const loaded = new Map<string, Tensor>();
+  const load = async <Name extends string>(record: Readonly<Record<Name, string>>) => {
+    const entries: [string, Tensor][] = [];
+    for (const [ours, fileName] of Object.entries<string>(record)) {
+      let tensor = loaded.get(fileName);
+      if (tensor === undefined) {
+        tensor = await uploadTensor(arena, checkpoint, fileName);
+        loaded.set(fileName, tensor);
+      }
+      entries.push([ours, tensor]);
+    }
+    return Object.fromEntries(entries) as Record<Name, Tensor>;
+  };
+  const global = await load(names.global);
+  const layers: Weights["layers"][number][] = [];
+  for (const layer of names.layers) layers.push(await load(layer));
+  return { global, layers };
+}
+
+/** Uploads one tensor of a checkpoint, chunk by chunk. */
+export async function uploadTensor(
+  arena: Arena,
+  checkpoint: Checkpoint,
+  fileName: string,
+): Promise<Tensor> {
+  const { file, info } = checkpoint.tensors.get(fileName)!;
+  const tensor = arena.tensor(info.shape, fileName);
+  let byteOffset = 0;
+  for await (const chunk of readTensorChunks(file, fileName)) {
+    arena.gpu.upload(tensor.block, chunk, byteOffset);
+    byteOffset += chunk.byteLength;
+  }
+  return tensor;
+}
