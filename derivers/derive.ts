@@ -1,0 +1,182 @@
+/**
+ * Runs a request: forward, backward, and the scalars asked for.
+ *
+ * @module
+ */
+
+import type { Autoencoder } from "../engine/model/autoencoder.ts";
+import type { Model } from "../engine/model/model.ts";
+import { Arena, readTensors, sizeOf, type Tensor } from "../engine/tape/tensor.ts";
+import { type AutoencoderFacts, checkAutoencoders } from "./choose_autoencoder.ts";
+import { execute } from "./execute.ts";
+import { shapeOf } from "./facts.ts";
+import { type NotComputable, type PlannedScalar, planRun, planScalar } from "./plan.ts";
+import {
+  asBatch,
+  type DeriveRequestInput,
+  type DstRequest,
+  type OneSequenceInput,
+  parseDeriveRequest,
+} from "./request.ts";
+import { ScalarStore } from "./scalar_store.ts";
+import { createSequenceRun } from "./sequence_run.ts";
+import type { SequenceRun, SlotRef } from "./site.ts";
+import type { ScalarName } from "./table.ts";
+
+/** A scalar to derive: its name, or its name and how. */
+export type ScalarRequest = ScalarName | DstRequest;
+
+/** What was derived for one sequence. */
+export interface DerivedSequence {
+  readonly tokens: readonly number[];
+  readonly tokenStrings: readonly string[];
+  readonly scalars: ScalarStore;
+  /** Activations and gradients asked for under `saveActivations`. */
+  readonly activations: ReadonlyMap<SlotRef, Tensor>;
+  /** In the loss's unit (logits, or a probability); `null` without a loss, or if it is NaN. */
+  readonly loss: number | null;
+  /** The traced activation; `null` without a trace. */
+  readonly activationValueForBackwardPass: number | null;
+  /** What was asked for and cannot be computed, with the reason. */
+  readonly notComputable: readonly NotComputable[];
+}
+
+/** What a run cost. */
+export interface RunStats {
+  /** From the request to the first results on the host. */
+  readonly milliseconds: number;
+  /** Most bytes of GPU memory in use by this run at a time. */
+  readonly bytes: number;
+  readonly dispatches: number;
+  readonly submits: number;
+  /** Slots whose activation, and whose gradient, was kept. */
+  readonly kept: { readonly activations: number; readonly gradients: number };
+}
+
+/** A request that was run. Dispose of it to give its memory back. */
+export interface DerivedRun extends DerivedSequence, Disposable {
+  /** One entry for each sequence of the request; the run itself shows the first. */
+  readonly sequences: readonly DerivedSequence[];
+  readonly stats: RunStats;
+  /**
+   * Derives more scalars of a sequence from the activations that were kept, without
+   * running the model again.
+   *
+   * @throws {RequestError} naming what is missing if they were not kept.
+   */
+  derive(scalars: readonly ScalarRequest[], options?: { sequence?: number }): ScalarStore;
+}
+
+/**
+ * Runs the sequences of a request and derives their scalars.
+ *
+ * @param request One sequence, or a batch under `sequences`.
+ * @throws {RequestError} if the request is malformed, or a loss, trace, ablation or
+ * autoencoder makes no sense. A scalar that cannot be computed does not stop the
+ * others: it is listed in `notComputable`.
+ */
+export async function deriveScalars(
+  model: Model,
+  request: DeriveRequestInput | OneSequenceInput,
+): Promise<DerivedRun> {
+  const started = performance.now();
+  const parsed = parseDeriveRequest(asBatch(request), request.name ?? "request");
+  const autoencoders: Autoencoder[] = [];
+  for (const { name, layers } of parsed.autoencoders) {
+    autoencoders.push(await model.autoencoder(name, layers));
+  }
+  const facts = autoencoders.map(factsOf);
+  checkAutoencoders(facts);
+  const plan = planRun(parsed.sequences, {
+    model: model.config,
+    autoencoders: facts,
+    encode: (text) => model.tokenizer.encode(text),
+  });
+
+  const { gpu } = model;
+  const before = { ...gpu.counts(), live: gpu.memory().live };
+  const arena = new Arena(gpu);
+  try {
+    const { forward, gradients, losses, traced } = execute(model, plan, { arena, autoencoders });
+    const runs = plan.sequences.map((planned, sequence) =>
+      createSequenceRun({ model, forward, gradients, planned, sequence, autoencoders })
+    );
+    const stores = plan.sequences.map(({ scalars }, s) => deriveAll(runs[s]!, scalars));
+    const single = [...losses, ...traced].filter((value) => value !== undefined);
+    const numbers = new Map<Tensor, number>();
+    (await readTensors(single)).forEach((values, i) => numbers.set(single[i]!, values[0]!));
+    const numberOf = (tensor: Tensor | undefined) => {
+      const value = tensor && numbers.get(tensor);
+      return value === undefined || Number.isNaN(value) ? null : value;
+    };
+    const sequences = plan.sequences.map((planned, s): DerivedSequence => ({
+      tokens: planned.tokens,
+      tokenStrings: planned.tokens.map((token) => model.tokenizer.token(token)),
+      scalars: stores[s]!,
+      activations: new Map(planned.saved.map((slot) => [slot, runs[s]!.activation(slot)])),
+      loss: numberOf(losses[s]),
+      activationValueForBackwardPass: numberOf(traced[s]),
+      notComputable: planned.notComputable,
+    }));
+    const after = gpu.counts();
+    return {
+      ...sequences[0]!,
+      sequences,
+      stats: {
+        milliseconds: performance.now() - started,
+        bytes: gpu.memory().live - before.live,
+        dispatches: after.dispatches - before.dispatches,
+        submits: after.submits - before.submits,
+        kept: { activations: plan.save.size, gradients: plan.gradients.size },
+      },
+      derive(scalars, { sequence = 0 } = {}) {
+        const { facts, loss, trace } = plan.sequences[sequence]!;
+        const hasObjective = loss !== null || trace !== null;
+        const asked = scalars.map((scalar) =>
+          typeof scalar === "string" ? { dst: scalar, config: {} } : scalar
+        );
+        return deriveAll(
+          runs[sequence]!,
+          asked.map((each) => planScalar(each, { facts, hasObjective })),
+        );
+      },
+      [Symbol.dispose]: () => arena[Symbol.dispose](),
+    };
+  } catch (error) {
+    arena[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function factsOf({ name, site, layers, nLatents, nInputs }: Autoencoder): AutoencoderFacts {
+  return { name, dst: site, layers: [...layers.keys()], nLatents, nInputs };
+}
+
+/** Derives scalars of one sequence. */
+function deriveAll(run: SequenceRun, scalars: readonly PlannedScalar[]): ScalarStore {
+  const store = new ScalarStore();
+  const { cx, facts } = run;
+  for (const { dst, row, config, layers, rules } of scalars) {
+    for (const { passType, rule } of rules) {
+      for (const layer of layers) {
+        const site = { dst, config, facts, layer, run, cx };
+        const value = cx.arena.tidy(() =>
+          rule.value(site, ...rule.inputs.map((input) => input.value(site)))
+        );
+        const named = value.view({ shape: namedShape(value, row.dims, run), label: dst });
+        store.add({ dst, passType, layerIndex: layer, tensor: named });
+      }
+    }
+  }
+  return store;
+}
+
+/** The shape of a scalar; the number of latents follows from the number of values. */
+function namedShape(
+  value: Tensor,
+  dims: PlannedScalar["row"]["dims"],
+  { facts }: SequenceRun,
+): number[] {
+  const others = sizeOf(shapeOf(dims, facts, { nLatents: 1 }));
+  return shapeOf(dims, facts, { nLatents: value.size / others });
+}

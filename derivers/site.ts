@@ -1,0 +1,87 @@
+/**
+ * What a rule sees: one scalar of one sequence in one layer.
+ *
+ * @module
+ */
+
+import type { Autoencoder, AutoencoderWeights } from "../engine/model/autoencoder.ts";
+import type { Model } from "../engine/model/model.ts";
+import type { LayerWeights } from "../engine/model/transformer.ts";
+import { type LocationName, locations, type PassType } from "../engine/tape/locations.ts";
+import type { Context } from "../engine/tape/op.ts";
+import type { Packing } from "../engine/tape/packing.ts";
+import type { Tensor } from "../engine/tape/tensor.ts";
+import type { AutoencoderFacts } from "./choose_autoencoder.ts";
+import type { SequenceFacts } from "./facts.ts";
+import type { ResolvedDstConfig } from "./request.ts";
+
+/** A scalar, before anything runs. */
+export interface Asked {
+  /** The scalar's name. */
+  readonly dst: string;
+  readonly config: ResolvedDstConfig;
+  readonly facts: SequenceFacts;
+}
+
+/** A scalar in one layer, before anything runs. */
+export interface Where extends Asked {
+  /** `null` for a scalar without layers. */
+  readonly layer: number | null;
+}
+
+/** One activation, or its gradient, in one layer. */
+export interface SlotRef {
+  readonly location: LocationName;
+  readonly layer: number | null;
+  readonly pass: PassType;
+}
+
+/** A location's slot in a layer, without the layer if it has none. */
+export function slotRef(location: LocationName, layer: number | null, pass: PassType): SlotRef {
+  return { location, layer: locations[location].perLayer ? layer : null, pass };
+}
+
+/** The activations of one sequence of a run, and what was computed from them. */
+export interface SequenceRun {
+  readonly model: Model;
+  readonly facts: SequenceFacts;
+  readonly cx: Context;
+  /** Of this sequence alone. */
+  readonly packing: Packing;
+  /**
+   * An activation or gradient in the location's own shape; zeros where the
+   * objective does not depend on it.
+   *
+   * @throws {RequestError} if the run did not keep it.
+   */
+  activation(slot: SlotRef): Tensor;
+  /** The loaded autoencoder of these facts. */
+  autoencoder(facts: AutoencoderFacts): Autoencoder;
+  /** Computes something once for the whole run. */
+  once(key: string, make: () => Tensor): Tensor;
+}
+
+/** A scalar in one layer, of a run. */
+export interface Site extends Where {
+  readonly run: SequenceRun;
+  readonly cx: Context;
+}
+
+/** The weights of the site's layer. */
+export function layerWeights({ run, layer }: Site): LayerWeights {
+  return run.model.weights.layers[layer!]!;
+}
+
+/** The weights of an autoencoder in the site's layer. */
+export function autoencoderWeights(
+  { run, layer }: Site,
+  facts: AutoencoderFacts,
+): AutoencoderWeights {
+  return run.autoencoder(facts).layers.get(layer!)!;
+}
+
+/** The site's layer; a layerless scalar has none. */
+export function layerOf({ dst, layer }: Where): number {
+  if (layer === null) throw new TypeError(`Internal error: "${dst}" has no layer`);
+  return layer;
+}

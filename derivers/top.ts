@@ -1,0 +1,61 @@
+/**
+ * The largest or smallest entries among several arrays.
+ *
+ * @module
+ */
+
+/** One array to select from. */
+export interface Part {
+  readonly values: ArrayLike<number>;
+  /** For ties; -1 without a layer. */
+  readonly layer: number;
+  /** For ties: the place in the request. */
+  readonly order: number;
+}
+
+/** An entry: the array it is in, its flat index there, its value. */
+export interface Candidate {
+  readonly part: number;
+  readonly flat: number;
+  readonly value: number;
+}
+
+/**
+ * The k entries with the largest values, descending, or the smallest, ascending.
+ * Ties: the lower flat index, then the lower layer, then the earlier in the request.
+ * A NaN counts as larger than every number, as it should be seen.
+ */
+export function selectTop(
+  parts: readonly Part[],
+  { k, largest }: { k: number | null; largest: boolean },
+): Candidate[] {
+  const sign = largest ? 1 : -1;
+  const key = (value: number) => Number.isNaN(value) ? Infinity : sign * value;
+  const before = (a: Candidate, b: Candidate) => {
+    const difference = key(b.value) - key(a.value);
+    if (difference !== 0 && !Number.isNaN(difference)) return difference;
+    if (a.flat !== b.flat) return a.flat - b.flat;
+    const [partA, partB] = [parts[a.part]!, parts[b.part]!];
+    return partA.layer - partB.layer || partA.order - partB.order;
+  };
+  const size = parts.reduce((sum, { values }) => sum + values.length, 0);
+  const count = Math.min(k ?? size, size);
+  // Whatever is below the worst of a full selection cannot come in: most entries.
+  let kept: Candidate[] = [];
+  let threshold = -Infinity;
+  const shrink = () => {
+    kept.sort(before);
+    kept = kept.slice(0, count);
+    if (kept.length === count && count > 0) threshold = key(kept[count - 1]!.value);
+  };
+  parts.forEach(({ values }, part) => {
+    for (let flat = 0; flat < values.length; flat++) {
+      const value = values[flat]!;
+      if (key(value) < threshold) continue;
+      kept.push({ part, flat, value });
+      if (kept.length >= 2 * count + 1024) shrink();
+    }
+  });
+  shrink();
+  return kept;
+}
