@@ -31,6 +31,8 @@ export interface DerivedSequence {
   readonly tokens: readonly number[];
   readonly tokenStrings: readonly string[];
   readonly scalars: ScalarStore;
+  /** What was kept, for further computations such as those of `postprocess.ts`. */
+  readonly run: SequenceRun;
   /** Activations and gradients asked for under `saveActivations`. */
   readonly activations: ReadonlyMap<SlotRef, Tensor>;
   /** In the loss's unit (logits, or a probability); `null` without a loss, or if it is NaN. */
@@ -113,6 +115,7 @@ export async function deriveScalars(
       tokens: planned.tokens,
       tokenStrings: planned.tokens.map((token) => model.tokenizer.token(token)),
       scalars: stores[s]!,
+      run: runs[s]!,
       activations: new Map(planned.saved.map((slot) => [slot, runs[s]!.activation(slot)])),
       loss: numberOf(losses[s]),
       activationValueForBackwardPass: numberOf(traced[s]),

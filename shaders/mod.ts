@@ -5,13 +5,18 @@
  * @module
  */
 
+import adamw from "./adamw.wgsl" with { type: "text" };
 import attention from "./attention.wgsl" with { type: "text" };
 import elementwise from "./elementwise.wgsl" with { type: "text" };
 import embed from "./embed.wgsl" with { type: "text" };
 import lanes from "./lib/lanes.wgsl" with { type: "text" };
 import math from "./lib/math.wgsl" with { type: "text" };
 import loss from "./loss.wgsl" with { type: "text" };
-import matmul from "./matmul_plain.wgsl" with { type: "text" };
+import matmul from "./matmul.wgsl" with { type: "text" };
+import matmulDirect from "./matmul_direct.wgsl" with { type: "text" };
+import matmulStaged from "./matmul_staged.wgsl" with { type: "text" };
+import matmulTexture from "./matmul_texture.wgsl" with { type: "text" };
+import matmulTile from "./matmul_tile.wgsl" with { type: "text" };
 import norm from "./norm.wgsl" with { type: "text" };
 import reduce from "./reduce.wgsl" with { type: "text" };
 import slice from "./slice.wgsl" with { type: "text" };
@@ -21,11 +26,14 @@ import topK from "./top_k.wgsl" with { type: "text" };
 
 /** Each kernel family's WGSL, named after its file. */
 export const wgsl = {
+  adamw: [lanes, adamw],
   attention: [math, attention],
   elementwise: [math, elementwise],
   embed: [embed],
   loss: [math, lanes, loss],
-  matmul: [matmul],
+  matmulDirect: [matmul, matmulTile, matmulDirect],
+  matmulStaged: [matmul, matmulStaged],
+  matmulTexture: [matmul, matmulTile, matmulTexture],
   norm: [lanes, norm],
   reduce: [lanes, reduce],
   slice: [slice],

@@ -31,7 +31,7 @@ export interface AdapterFacts {
   readonly maxBindingBytes: number;
   readonly maxBufferBytes: number;
   readonly maxWorkgroups: number;
-  readonly maxInvocations: number;
+  readonly maxTextureSide: number;
   readonly uniformAlignment: number;
 }
 
@@ -83,7 +83,7 @@ export async function openDevice(
       ),
       maxBufferBytes: limits.maxBufferSize,
       maxWorkgroups: limits.maxComputeWorkgroupsPerDimension,
-      maxInvocations: limits.maxComputeInvocationsPerWorkgroup,
+      maxTextureSide: limits.maxTextureDimension2D,
       uniformAlignment: limits.minUniformBufferOffsetAlignment,
     },
   };

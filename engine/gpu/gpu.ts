@@ -11,8 +11,8 @@
 import { GpuError } from "../errors.ts";
 import { type AdapterFacts, openDevice, type OpenGpuOptions } from "./adapter.ts";
 import type { Kernel } from "./kernel.ts";
-import { type Bound, PipelineCache } from "./pipelines.ts";
-import { type Block, BufferPool, type MemoryUse } from "./pool.ts";
+import { type Bound, memoryOf, PipelineCache } from "./pipelines.ts";
+import { type Block, BufferPool, type MemoryUse, type Texture } from "./pool.ts";
 import { readBack } from "./read_back.ts";
 
 /** One launch of a kernel. */
@@ -82,7 +82,7 @@ export class Gpu implements Disposable {
     this.#pool = new BufferPool(device, {
       facts,
       maxBytes: maxMemoryBytes,
-      onDestroy: (block) => this.#pipelines.forget(block),
+      onDestroy: (destroyed) => this.#pipelines.forget(destroyed),
     });
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
@@ -109,6 +109,17 @@ export class Gpu implements Disposable {
   /** Gives a buffer back; commands recorded so far may still use it. */
   release(block: Block): void {
     if (!this.#disposed) this.#pool.release(block);
+  }
+
+  /** A storage texture of rgba32float, its content undefined. */
+  acquireTexture(width: number, height: number): Texture {
+    this.#check();
+    return this.#pool.acquireTexture(width, height);
+  }
+
+  /** Gives a texture back; commands recorded so far may still use it. */
+  releaseTexture(texture: Texture): void {
+    if (!this.#disposed) this.#pool.releaseTexture(texture);
   }
 
   /** Bytes of GPU memory held by tensors. */
@@ -164,7 +175,8 @@ export class Gpu implements Disposable {
     const bound: Bound[] = [];
     for (const name of pipeline.bindingNames) {
       const each: Bound = bind[name as Binding];
-      ("buffer" in each ? each : each.block).lastUse = this.#counts.submits;
+      const memory = memoryOf(each);
+      if ("lastUse" in memory) memory.lastUse = this.#counts.submits;
       bound.push(each);
     }
     const group = this.#pipelines.bindGroupOf(pipeline, bound);

@@ -8,8 +8,8 @@
  * @module
  */
 
-/** What a kernel does with a binding. */
-export type Access = "read" | "readWrite";
+/** What a kernel does with a binding: a storage buffer, or a storage texture of rgba32float. */
+export type Access = "read" | "readWrite" | "readTexture" | "writeTexture";
 
 /** A compute kernel: WGSL and how to launch it. */
 export interface Kernel<Binding extends string = string, Uniform extends string = string> {
@@ -19,7 +19,7 @@ export interface Kernel<Binding extends string = string, Uniform extends string 
   readonly wgsl: readonly string[];
   /** Name of the entry point. */
   readonly entry: string;
-  /** The storage buffers that the entry point uses, with their binding numbers. */
+  /** What the entry point uses, with the binding numbers. */
   readonly bindings: Readonly<Record<Binding, { at: number; access: Access }>>;
   /** Members of the uniform struct at binding 0, in order; four bytes each. */
   readonly uniforms: Readonly<Record<Uniform, "u32" | "f32">>;
@@ -32,7 +32,7 @@ export interface KernelFamily<Binding extends string, Uniform extends string> {
   /** The file's stem. */
   readonly name: string;
   readonly wgsl: readonly string[];
-  /** Every storage buffer that the file declares, in the order of its binding numbers from 1. */
+  /** Every binding that the file declares, in the order of the numbers from 1. */
   readonly bindings: Readonly<Record<Binding, Access>>;
   /** Members of the file's `Params`, in order. */
   readonly uniforms: Readonly<Record<Uniform, "u32" | "f32">>;

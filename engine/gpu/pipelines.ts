@@ -5,8 +5,8 @@
  */
 
 import { GpuError, KernelError } from "../errors.ts";
-import type { Kernel } from "./kernel.ts";
-import type { Block } from "./pool.ts";
+import type { Access, Kernel } from "./kernel.ts";
+import type { Block, Texture } from "./pool.ts";
 
 /** Part of a block: what one binding sees of a tensor larger than the binding limit. */
 export interface Range {
@@ -16,7 +16,12 @@ export interface Range {
 }
 
 /** What can be bound. */
-export type Bound = Block | Range;
+export type Bound = Block | Range | Texture;
+
+/** The block or texture that is bound, whole or in part. */
+export function memoryOf(bound: Bound): Block | Texture {
+  return "block" in bound ? bound.block : bound;
+}
 
 /** A compiled kernel. */
 export interface Pipeline {
@@ -29,6 +34,16 @@ export interface Pipeline {
   readonly uniformNames: readonly string[];
   readonly uniformKinds: readonly ("u32" | "f32")[];
 }
+
+const layoutOf = {
+  read: { buffer: { type: "read-only-storage" } },
+  readWrite: { buffer: { type: "storage" } },
+  readTexture: { storageTexture: { access: "read-only", format: "rgba32float" } },
+  writeTexture: { storageTexture: { access: "write-only", format: "rgba32float" } },
+} as const satisfies Record<Access, Omit<GPUBindGroupLayoutEntry, "binding" | "visibility">>;
+
+// Runs of ever other lengths combine blocks in ever other ways: some ten runs' worth.
+const bindGroupsAtMost = 8192;
 
 /** Makes pipelines and bind groups, and remembers them. */
 export class PipelineCache {
@@ -63,9 +78,7 @@ export class PipelineCache {
     let key = String(pipeline.id);
     for (const each of bound) {
       this.#checkSize(each, pipeline);
-      key += "buffer" in each
-        ? `,${each.id}`
-        : `,${each.block.id}:${each.byteOffset}:${each.bytes}`;
+      key += "block" in each ? `,${each.block.id}:${each.byteOffset}:${each.bytes}` : `,${each.id}`;
     }
     let group = this.#bindGroups.get(key);
     if (group === undefined) {
@@ -82,13 +95,17 @@ export class PipelineCache {
           },
           ...bound.map((each, i) => ({
             binding: pipeline.bindingNumbers[i]!,
-            resource: this.#bufferBinding(each),
+            resource: this.#resource(each),
           })),
         ],
       });
+      if (this.#bindGroups.size >= bindGroupsAtMost) {
+        this.#bindGroups.clear();
+        this.#keysByBlock.clear();
+      }
       this.#bindGroups.set(key, group);
       for (const each of bound) {
-        const { id } = "buffer" in each ? each : each.block;
+        const { id } = memoryOf(each);
         const keys = this.#keysByBlock.get(id);
         if (keys === undefined) this.#keysByBlock.set(id, [key]);
         else keys.push(key);
@@ -97,14 +114,15 @@ export class PipelineCache {
     return group;
   }
 
-  /** Forgets the bind groups of a block that is about to be destroyed. */
-  forget(block: Block): void {
-    for (const key of this.#keysByBlock.get(block.id) ?? []) this.#bindGroups.delete(key);
-    this.#keysByBlock.delete(block.id);
+  /** Forgets the bind groups of what is about to be destroyed. */
+  forget({ id }: Block | Texture): void {
+    for (const key of this.#keysByBlock.get(id) ?? []) this.#bindGroups.delete(key);
+    this.#keysByBlock.delete(id);
   }
 
-  #bufferBinding(bound: Bound): GPUBufferBinding {
-    if (!("buffer" in bound)) {
+  #resource(bound: Bound): GPUBufferBinding | GPUTextureView {
+    if ("view" in bound) return bound.view;
+    if ("block" in bound) {
       return { buffer: bound.block.buffer, offset: bound.byteOffset, size: bound.bytes };
     }
     return { buffer: bound.buffer, size: Math.min(bound.bytes, this.#maxBindingBytes) };
@@ -112,9 +130,10 @@ export class PipelineCache {
 
   /** Checked at every use: a recycled block may hold more than when it was first bound. */
   #checkSize(bound: Bound, { kernel }: Pipeline): void {
-    const { label, bytes } = "buffer" in bound
-      ? { label: bound.label, bytes: bound.requested }
-      : { label: bound.block.label, bytes: bound.bytes };
+    if ("view" in bound) return;
+    const { label, bytes } = "block" in bound
+      ? { label: bound.block.label, bytes: bound.bytes }
+      : { label: bound.label, bytes: bound.requested };
     if (bytes <= this.#maxBindingBytes) return;
     throw new GpuError(
       "limit",
@@ -133,7 +152,7 @@ export class PipelineCache {
         { binding: 0, buffer: { type: "uniform", hasDynamicOffset: true } as const },
         ...Object.values(kernel.bindings).map(({ at, access }) => ({
           binding: at,
-          buffer: { type: access === "read" ? "read-only-storage" : "storage" } as const,
+          ...layoutOf[access],
         })),
       ].map((entry) => ({ ...entry, visibility: GPUShaderStage.COMPUTE })),
     });

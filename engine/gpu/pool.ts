@@ -25,6 +25,16 @@ export interface Block {
   lastUse: number;
 }
 
+/** A storage texture of rgba32float. */
+export interface Texture {
+  readonly id: number;
+  readonly texture: GPUTexture;
+  readonly view: GPUTextureView;
+  readonly width: number;
+  readonly height: number;
+  readonly bytes: number;
+}
+
 /** Bytes of GPU memory held by tensors. */
 export interface MemoryUse {
   /** In use now. */
@@ -50,8 +60,9 @@ export class BufferPool {
   readonly #device: GPUDevice;
   readonly #facts: AdapterFacts;
   readonly #maxBytes: number;
-  readonly #onDestroy: (block: Block) => void;
+  readonly #onDestroy: (destroyed: Block | Texture) => void;
   readonly #free = new Map<number, Block[]>();
+  readonly #freeTextures = new Map<string, Texture[]>();
   #nextId = 1;
   #live = 0;
   #pooled = 0;
@@ -60,7 +71,7 @@ export class BufferPool {
   constructor(device: GPUDevice, options: {
     facts: AdapterFacts;
     maxBytes: number;
-    onDestroy: (block: Block) => void;
+    onDestroy: (destroyed: Block | Texture) => void;
   }) {
     this.#device = device;
     this.#facts = options.facts;
@@ -105,10 +116,36 @@ export class BufferPool {
     else free.push(block);
   }
 
-  /** Destroys every buffer that nobody uses. */
+  /** A texture of that many texels, its content whatever was there. */
+  acquireTexture(width: number, height: number): Texture {
+    const key = `${width} x ${height}`;
+    const pooled = this.#freeTextures.get(key)?.pop();
+    const found = pooled ?? this.#createTexture(width, height);
+    if (pooled !== undefined) this.#pooled -= found.bytes;
+    this.#live += found.bytes;
+    this.#peak = Math.max(this.#peak, this.#live);
+    return found;
+  }
+
+  /** Takes a texture back. */
+  releaseTexture(texture: Texture): void {
+    this.#live -= texture.bytes;
+    if (this.#pooled + texture.bytes > pooledAtMost) return this.#destroyTexture(texture);
+    this.#pooled += texture.bytes;
+    const key = `${texture.width} x ${texture.height}`;
+    const free = this.#freeTextures.get(key);
+    if (free === undefined) this.#freeTextures.set(key, [texture]);
+    else free.push(texture);
+  }
+
+  /** Destroys every buffer and texture that nobody uses. */
   trim(): void {
     for (const blocks of this.#free.values()) blocks.forEach((block) => this.#destroy(block));
+    for (const textures of this.#freeTextures.values()) {
+      textures.forEach((texture) => this.#destroyTexture(texture));
+    }
     this.#free.clear();
+    this.#freeTextures.clear();
     this.#pooled = 0;
   }
 
@@ -128,6 +165,22 @@ export class BufferPool {
       usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
     });
     return { id: this.#nextId++, buffer, bytes: size, label: "", requested: size, lastUse: -1 };
+  }
+
+  #createTexture(width: number, height: number): Texture {
+    const texture = this.#device.createTexture({
+      size: [width, height],
+      format: "rgba32float",
+      usage: GPUTextureUsage.STORAGE_BINDING,
+    });
+    const bytes = 16 * width * height;
+    const view = texture.createView();
+    return { id: this.#nextId++, texture, view, width, height, bytes };
+  }
+
+  #destroyTexture(texture: Texture): void {
+    this.#onDestroy(texture);
+    texture.texture.destroy();
   }
 
   #destroy(block: Block): void {

@@ -109,7 +109,7 @@ export async function loadModel(
   const tokenizer = await loadTokenizer(folder);
   const checkpoint = await openCheckpoint(folder);
   const gpu = options.gpu ?? await openGpu();
-  const arena = new Arena(gpu);
+  const arena = new Arena(gpu, { constant: true });
   try {
     const weights = await loadWeights(arena, checkpoint, config);
     return createModel({ gpu, arena, config, weights, tokenizer, folder }, {

@@ -6,7 +6,7 @@
 
 import { ShapeError } from "../errors.ts";
 import type { Gpu } from "../gpu/gpu.ts";
-import type { Block } from "../gpu/pool.ts";
+import type { Block, Texture } from "../gpu/pool.ts";
 import type { DimName } from "./locations.ts";
 
 /** Number of elements of a shape. */
@@ -82,6 +82,11 @@ export class Tensor implements Disposable {
     return this.#arena.gpu;
   }
 
+  /** The arena that owns the memory. */
+  get arena(): Arena {
+    return this.#arena;
+  }
+
   /** Gives the memory back. */
   [Symbol.dispose](): void {
     this.#arena.free(this);
@@ -109,10 +114,27 @@ export class Arena implements Disposable {
   readonly #uses = new Map<Block, number>();
   readonly #retained = new Set<Block>();
   readonly #tensors = new Set<Tensor>();
+  readonly #textures = new Set<Texture>();
   #recent: Tensor[] = [];
 
-  constructor(gpu: Gpu) {
+  /** Whether its tensors, once written, never change: weights of a loaded model. */
+  readonly constant: boolean;
+
+  constructor(gpu: Gpu, { constant = false }: { constant?: boolean } = {}) {
     this.gpu = gpu;
+    this.constant = constant;
+  }
+
+  /** A texture that goes with the arena, unless it is freed before. */
+  texture(width: number, height: number): Texture {
+    const texture = this.gpu.acquireTexture(width, height);
+    this.#textures.add(texture);
+    return texture;
+  }
+
+  /** Gives a texture back. */
+  freeTexture(texture: Texture): void {
+    if (this.#textures.delete(texture)) this.gpu.releaseTexture(texture);
   }
 
   /** A new tensor, its content undefined until a kernel has written it. */
@@ -188,6 +210,8 @@ export class Arena implements Disposable {
   /** Gives everything back. */
   [Symbol.dispose](): void {
     for (const block of this.#uses.keys()) this.gpu.release(block);
+    for (const texture of this.#textures) this.gpu.releaseTexture(texture);
+    this.#textures.clear();
     this.#uses.clear();
     this.#tensors.clear();
     this.#retained.clear();

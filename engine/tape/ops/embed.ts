@@ -31,7 +31,9 @@ const embedOp: Op<[Tensor, Tensor], Ids> = {
     const { width } = wE;
     const out = arena.tensor([nRows, width], "embedding");
     const limit = gpu.facts.maxBindingBytes;
-    const step = 4 * wE.size <= limit ? wE.rows : Math.floor(limit / (4 * width * 64)) * 64;
+    const step = 4 * wE.size <= limit
+      ? wE.rows
+      : Math.max(1, Math.floor(limit / (4 * width * 64))) * 64;
     for (let first = 0; first < wE.rows; first += step) {
       const count = Math.min(step, wE.rows - first);
       gpu.dispatch(embedKernel, {

@@ -1,39 +1,39 @@
 /**
- * Matrix products: the kernel behind every linear map. Nothing here is recorded.
+ * Matrix products: the kernels behind every linear map. Nothing here is recorded.
+ *
+ * Whatever the kernel, an output is summed over k in order, so it depends on its
+ * own row and column only: not on the rows beside it, not on the tile.
  *
  * @module
  */
 
 import { wgsl } from "../../../shaders/mod.ts";
 import { kernelFamily, variant } from "../../gpu/kernel.ts";
-import { outputGrid } from "../launch.ts";
 import type { Context } from "../op.ts";
 import type { Tensor } from "../tensor.ts";
+import {
+  type Launch,
+  type Layout,
+  layouts,
+  matmulBindings,
+  matmulUniforms,
+} from "./matmul_launch.ts";
+import { matmulTuning } from "./matmul_tuning.ts";
+import { multiplyTextures } from "./matmul_textures.ts";
 
-const matmulKernel = kernelFamily({
-  name: "matmul",
-  wgsl: wgsl.matmul,
-  bindings: { a: "read", b: "read", bias: "read", c: "readWrite" },
-  uniforms: {
-    m: "u32",
-    n: "u32",
-    k: "u32",
-    lda: "u32",
-    ldb: "u32",
-    ldc: "u32",
-    aOffset: "u32",
-    bOffset: "u32",
-    cOffset: "u32",
-    biasOffset: "u32",
-    flags: "u32",
-    alpha: "f32",
-  },
-})("matmul", ["a", "b", "bias", "c"]);
-
-/** Which operand is read transposed: `N` as it lies, `T` transposed. */
-export type Layout = "NN" | "NT" | "TN";
-
-const layouts: readonly Layout[] = ["NN", "NT", "TN"];
+const shared = { bindings: matmulBindings, uniforms: matmulUniforms } as const;
+const operands = ["a", "b", "bias", "c"] as const;
+const direct = kernelFamily({ ...shared, name: "matmul_direct", wgsl: wgsl.matmulDirect });
+const aligned = {
+  NN: direct("matmul_nn", operands),
+  NT: direct("matmul_nt", operands),
+  TN: direct("matmul_tn", operands),
+} as const;
+const unaligned = direct("matmul_any", operands);
+const staged = kernelFamily({ ...shared, name: "matmul_staged", wgsl: wgsl.matmulStaged })(
+  "matmul_staged",
+  operands,
+);
 
 /** Operands and sizes of one product, in elements. */
 export interface Product {
@@ -43,13 +43,13 @@ export interface Product {
   readonly k: number;
   readonly a: Tensor;
   readonly b: Tensor;
-  /** Where in a row of `b` (of its rows for NT) the product starts, for a slice of columns. */
+  /** First element of B, for a part of its rows or columns. */
   readonly bOffset?: number;
   /** Added to each row. */
   readonly bias?: Tensor | undefined;
   readonly biasOffset?: number;
   readonly alpha?: number;
-  /** Written to instead of a new tensor; `cOffset` and its width say where. */
+  /** Written to instead of a new tensor; `cOffset` and `ldc` say where. */
   readonly out?: Tensor;
   readonly cOffset?: number;
   /** First element of A, and elements from one of its rows to the next, if not its width. */
@@ -61,48 +61,110 @@ export interface Product {
 
 /**
  * `C = alpha (A B + bias)`: C is [m, n]. NN: A [m, k], B [k, n]; NT: B [n, k];
- * TN: A [k, m]. Each output is summed over k in order, whatever the other rows
- * are. Operands larger than the binding limit are bound in pieces.
+ * TN: A [k, m]. Operands larger than the binding limit are bound in pieces.
  */
-export function matmul({ gpu, arena }: Context, product: Product): Tensor {
-  const { layout, m, n, k, a, b, bias, bOffset = 0, biasOffset = 0, alpha = 1 } = product;
-  const { aOffset = 0, cOffset = 0, lda = a.width } = product;
-  const c = product.out ?? arena.tensor([m, n], "matrix product");
+export function matmul(cx: Context, product: Product): Tensor {
+  const { layout, m, n, a, b } = product;
+  const out = product.out ?? cx.arena.tensor([m, n], "matrix product");
+  const onCpu = cx.gpu.facts.class === "cpu";
+  const multiply = !onCpu
+    ? multiplyStaged
+    : b.arena.constant && layout !== "TN"
+    ? multiplyTextures
+    : multiplyDirect;
+  if (m === 0 || n === 0 || a.size === 0) return out;
+  for (const launch of launchesOf(product, out, cx.gpu.facts.maxBindingBytes)) {
+    multiply(cx, launch);
+  }
+  return out;
+}
+
+function* launchesOf(
+  product: Product,
+  c: Tensor,
+  maxBindingBytes: number,
+): Generator<Launch> {
+  const { layout, m, n, k, a, b, bias, bOffset = 0, alpha = 1, lda = a.width } = product;
+  const { aOffset = 0, biasOffset = 0, cOffset = 0, ldc = c.width } = product;
   const ldb = b.width;
-  // Rows of B that one binding may span, in whole groups whose start is aligned.
-  const bRows = layout === "NT" ? n : k;
-  const most = Math.floor(gpu.facts.maxBindingBytes / (4 * ldb));
-  const step = b.size * 4 <= gpu.facts.maxBindingBytes ? bRows : Math.floor(most / 64) * 64;
+  const overN = layout === "NT"; // B's rows are outputs; otherwise they are summed over
+  const bRows = overN ? n : k;
+  const rowBytes = 4 * ldb;
+  const whole = 4 * b.size <= maxBindingBytes;
+  // In groups of 64 rows, so that every start is aligned.
+  const step = whole ? bRows : Math.floor(maxBindingBytes / rowBytes / 64) * 64;
+  const start = Math.floor(bOffset / ldb);
   for (let first = 0; first < bRows; first += step) {
     const count = Math.min(step, bRows - first);
-    const whole = count === bRows;
-    gpu.dispatch(variant(matmulKernel, { LAYOUT: layouts.indexOf(layout) }), {
-      bind: {
-        a: a.block,
-        b: whole
-          ? b.block
-          : { block: b.block, byteOffset: 4 * first * ldb, bytes: 4 * count * ldb },
-        bias: (bias ?? a).block,
-        c: c.block,
+    const later = !overN && first > 0; // a further piece of the sum
+    yield {
+      layout,
+      a,
+      b,
+      bBound: whole ? b.block : {
+        block: b.block,
+        byteOffset: (start + first) * rowBytes,
+        bytes: count * rowBytes,
       },
+      bFirstRow: start + first,
+      bias: bias ?? a,
+      c,
       uniforms: {
         m,
-        n: layout === "NT" ? count : n,
-        k: layout === "NT" ? k : count,
+        n: overN ? count : n,
+        k: overN ? k : count,
         lda,
         ldb,
-        ldc: product.ldc ?? c.width,
-        aOffset: aOffset + (layout === "NT" ? 0 : layout === "NN" ? first : first * lda),
-        bOffset,
-        cOffset: cOffset + (layout === "NT" ? first : 0),
-        biasOffset: biasOffset + (layout === "NT" ? first : 0),
-        // The bias once, with the first piece; later pieces of k are added.
-        flags: (bias !== undefined && (layout === "NT" || first === 0) ? 1 : 0) |
-          (layout !== "NT" && first > 0 ? 2 : 0),
+        ldc,
+        aOffset: aOffset + (overN ? 0 : layout === "NN" ? first : first * lda),
+        bOffset: whole ? bOffset : bOffset % ldb,
+        cOffset: cOffset + (overN ? first : 0),
+        biasOffset: biasOffset + (overN ? first : 0),
+        flags: (bias !== undefined && !later ? 1 : 0) | (later ? 2 : 0),
         alpha,
+        bFold: 0,
       },
-      workgroups: outputGrid(gpu, m * (layout === "NT" ? count : n)),
-    });
+    };
   }
-  return c;
+}
+
+function bindingsOf({ a, bBound, bias, c }: Launch) {
+  return { a: a.block, b: bBound, bias: bias.block, c: c.block };
+}
+
+/** On a GPU: tiles staged through workgroup memory. */
+function multiplyStaged({ gpu }: Context, launch: Launch): void {
+  const { m, n } = launch.uniforms;
+  const { few, many } = matmulTuning.staged;
+  const { wgX, wgY, tileK } = m <= few.rows ? few : many;
+  gpu.dispatch(
+    variant(staged, {
+      LAYOUT: layouts.indexOf(launch.layout),
+      WG_X: wgX,
+      WG_Y: wgY,
+      TILE_K: tileK,
+    }),
+    {
+      bind: bindingsOf(launch),
+      uniforms: launch.uniforms,
+      workgroups: [Math.ceil(n / (8 * wgX)), Math.ceil(m / (8 * wgY))],
+    },
+  );
+}
+
+/** On a CPU: straight from buffers, four at a time where everything is aligned. */
+function multiplyDirect({ gpu }: Context, launch: Launch): void {
+  const { layout, uniforms } = launch;
+  const { m, n, k, lda, ldb, aOffset, bOffset } = uniforms;
+  const sizes = { NN: [k, n], NT: [k], TN: [m, n] }[layout];
+  const isAligned = [lda, ldb, aOffset, bOffset, ...sizes].every((each) => each % 4 === 0);
+  const rows = layout === "TN" ? 16 : matmulTuning.rows(m);
+  const kernel = isAligned
+    ? variant(aligned[layout], { ROWS: rows })
+    : variant(unaligned, { ROWS: rows, LAYOUT: layouts.indexOf(layout) });
+  gpu.dispatch(kernel, {
+    bind: bindingsOf(launch),
+    uniforms,
+    workgroups: [Math.ceil(m / rows), Math.ceil(n / 128)],
+  });
 }

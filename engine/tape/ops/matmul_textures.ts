@@ -1,0 +1,114 @@
+/**
+ * Matrix products from textures, for CPU rasterisers, which read a texel of a storage
+ * texture three times as fast as a vec4 of a buffer. Constant operands are packed
+ * once and kept; the other operand is packed for each product.
+ *
+ * @module
+ */
+
+import { wgsl } from "../../../shaders/mod.ts";
+import { kernelFamily, variant } from "../../gpu/kernel.ts";
+import type { Bound } from "../../gpu/pipelines.ts";
+import { sizeClass, type Texture } from "../../gpu/pool.ts";
+import type { Context } from "../op.ts";
+import type { Tensor } from "../tensor.ts";
+import { type Launch, matmulBindings, matmulUniforms } from "./matmul_launch.ts";
+import { matmulTuning } from "./matmul_tuning.ts";
+
+const family = kernelFamily({
+  name: "matmul_texture",
+  wgsl: wgsl.matmulTexture,
+  bindings: matmulBindings,
+  uniforms: matmulUniforms,
+});
+const operands = ["bias", "c", "aTexture", "bTexture"] as const;
+const kernels = {
+  NN: family("matmul_texture_nn", operands),
+  NT: family("matmul_texture_nt", operands),
+} as const;
+const packKernel = family("matmul_pack", ["a", "packed"]);
+
+const unused = {
+  m: 0,
+  n: 0,
+  k: 0,
+  lda: 0,
+  ldb: 0,
+  ldc: 0,
+  aOffset: 0,
+  bOffset: 0,
+  cOffset: 0,
+  biasOffset: 0,
+  flags: 0,
+  alpha: 0,
+  bFold: 1,
+};
+
+/** Part of a matrix in a buffer. */
+interface Part {
+  readonly bound: Bound;
+  readonly rows: number;
+  readonly columns: number;
+  readonly offset: number;
+  readonly pitch: number;
+}
+
+/** Writes a part of a matrix, four columns a texel, folded every `fold` rows. */
+function packInto(
+  { gpu }: Context,
+  { bound, rows, columns, offset, pitch }: Part,
+  { texture, fold }: { texture: Texture; fold: number },
+): void {
+  gpu.dispatch(packKernel, {
+    bind: { a: bound, packed: texture },
+    uniforms: { ...unused, m: rows, k: columns, aOffset: offset, lda: pitch, bFold: fold },
+    workgroups: [Math.ceil(columns / 4 / 8), Math.ceil(rows / 16)],
+  });
+}
+
+const packedConstants = new WeakMap<Tensor, Map<string, Texture>>();
+
+/** The texture of a part of a constant matrix, packed at the first call. */
+function packedConstant(
+  cx: Context,
+  b: Tensor,
+  { part, firstRow, fold }: { part: Part; firstRow: number; fold: number },
+): Texture {
+  let known = packedConstants.get(b);
+  if (known === undefined) packedConstants.set(b, known = new Map());
+  const { rows, columns, offset, pitch } = part;
+  const key = [firstRow, rows, offset % pitch, columns].join();
+  let texture = known.get(key);
+  if (texture === undefined) {
+    const width = Math.ceil(columns / 4) * Math.ceil(rows / fold);
+    texture = b.arena.texture(width, Math.min(rows, fold));
+    packInto(cx, part, { texture, fold });
+    known.set(key, texture);
+  }
+  return texture;
+}
+
+/** Runs a launch (NN or NT) whose B is constant. */
+export function multiplyTextures(cx: Context, launch: Launch): void {
+  const { layout, a, b, bBound, bFirstRow, bias, c, uniforms } = launch;
+  const { m, n, k, lda, ldb, aOffset, bOffset } = uniforms;
+  const [rows, columns] = layout === "NT" ? [n, k] : [k, n];
+  const side = cx.gpu.facts.maxTextureSide;
+  const fold = Math.min(Math.ceil(rows / 4) * 4, side - side % 4);
+  const part = { bound: bBound, rows, columns, offset: bOffset, pitch: ldb };
+  const bTexture = packedConstant(cx, b, { part, firstRow: bFirstRow, fold });
+  // As high as the size class of its rows, so that prompts of other lengths share it.
+  const aTexture = cx.arena.texture(Math.ceil(k / 4), sizeClass(16 * m) / 16);
+  packInto(
+    cx,
+    { bound: a.block, rows: m, columns: k, offset: aOffset, pitch: lda },
+    { texture: aTexture, fold: Math.ceil(m / 4) * 4 },
+  );
+  const tileRows = matmulTuning.rows(m);
+  cx.gpu.dispatch(variant(kernels[layout === "NT" ? "NT" : "NN"], { ROWS: tileRows }), {
+    bind: { bias: bias.block, c: c.block, aTexture, bTexture },
+    uniforms: { ...uniforms, bOffset: 0, bFold: fold },
+    workgroups: [Math.ceil(m / tileRows), Math.ceil(n / 128)],
+  });
+  cx.arena.freeTexture(aTexture);
+}
