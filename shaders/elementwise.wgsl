@@ -40,7 +40,7 @@ fn f(x: f32, y: f32) -> f32 {
     case SCALE: { return params.alpha * x; }
     case GELU: { return gelu(x); }
     case GELU_VJP: { return gelu_slope(x) * y; }
-    case RELU: { return select(x, 0.0, x <= 0.0); } // keeps NaN
+    case RELU: { return select(select(x, 0.0, x <= 0.0), x, is_nan(x)); }
     case RELU_VJP: { return select(0.0, y, x > 0.0); }
     case ABS: { return abs(x); }
     case NONZERO: { return select(0.0, 1.0, x != 0.0); }

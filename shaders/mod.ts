@@ -19,6 +19,7 @@ import matmulTexture from "./matmul_texture.wgsl" with { type: "text" };
 import matmulTile from "./matmul_tile.wgsl" with { type: "text" };
 import norm from "./norm.wgsl" with { type: "text" };
 import reduce from "./reduce.wgsl" with { type: "text" };
+import rowTopK from "./row_top_k.wgsl" with { type: "text" };
 import slice from "./slice.wgsl" with { type: "text" };
 import softmax from "./softmax.wgsl" with { type: "text" };
 import writes from "./writes.wgsl" with { type: "text" };
@@ -36,6 +37,7 @@ export const wgsl = {
   matmulTexture: [matmul, matmulTile, matmulTexture],
   norm: [lanes, norm],
   reduce: [lanes, reduce],
+  rowTopK: [rowTopK],
   slice: [slice],
   softmax: [math, lanes, softmax],
   topK: [lanes, topK],

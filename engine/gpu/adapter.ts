@@ -18,6 +18,8 @@ export interface OpenGpuOptions {
    * the adapter's own limit to see how larger tensors are bound in pieces.
    */
   readonly maxBindingBytes?: number;
+  /** Time every kernel: see {@linkcode Gpu.timings}. Slow, as each dispatch is waited for. */
+  readonly timings?: boolean;
   /** The most bytes that tensors may take together; a run that needs more is refused. */
   readonly maxMemoryBytes?: number;
 }

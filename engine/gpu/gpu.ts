@@ -13,7 +13,8 @@ import { type AdapterFacts, openDevice, type OpenGpuOptions } from "./adapter.ts
 import type { Kernel } from "./kernel.ts";
 import { type Bound, memoryOf, PipelineCache } from "./pipelines.ts";
 import { type Block, BufferPool, type MemoryUse, type Texture } from "./pool.ts";
-import { readBack } from "./read_back.ts";
+import { Reader } from "./read_back.ts";
+import { type KernelTime, Timer } from "./timing.ts";
 
 /** One launch of a kernel. */
 export interface Dispatch<Binding extends string, Uniform extends string> {
@@ -42,7 +43,7 @@ const dispatchesPerSubmit = 256;
  */
 export async function openGpu(options: OpenGpuOptions = {}): Promise<Gpu> {
   const { device, facts } = await openDevice(options);
-  return new Gpu(device, facts, options.maxMemoryBytes ?? Infinity);
+  return new Gpu(device, facts, options);
 }
 
 /** A device, its memory and the commands recorded for it; from {@linkcode openGpu}. */
@@ -57,6 +58,8 @@ export class Gpu implements Disposable {
   readonly #uniformU32 = new Uint32Array(this.#uniforms);
   readonly #uniformF32 = new Float32Array(this.#uniforms);
   readonly #pendingChecks = new Set<Promise<void>>();
+  readonly #reader: Reader;
+  readonly #timer: Timer | undefined;
   #uniformEnd = 0;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
@@ -66,7 +69,7 @@ export class Gpu implements Disposable {
   #disposed = false;
 
   /** Use {@linkcode openGpu}. */
-  constructor(device: GPUDevice, facts: AdapterFacts, maxMemoryBytes: number) {
+  constructor(device: GPUDevice, facts: AdapterFacts, options: OpenGpuOptions) {
     this.#device = device;
     this.facts = facts;
     this.#uniformBuffer = device.createBuffer({
@@ -81,9 +84,16 @@ export class Gpu implements Disposable {
     });
     this.#pool = new BufferPool(device, {
       facts,
-      maxBytes: maxMemoryBytes,
-      onDestroy: (destroyed) => this.#pipelines.forget(destroyed),
+      maxBytes: options.maxMemoryBytes ?? Infinity,
+      onDestroy: (destroyed) => {
+        const { lastUse = this.#counts.submits } = destroyed as Partial<Block>;
+        if (lastUse === this.#counts.submits) this.flush();
+        this.#pipelines.forget(destroyed);
+      },
     });
+    this.#timer = options.timings ? new Timer() : undefined;
+    this.#reader = new Reader(device);
+    this.#reader.probe();
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.#failure ??= new GpuError(
@@ -196,6 +206,7 @@ export class Gpu implements Disposable {
     this.#pass.dispatchWorkgroups(x, y, z);
     this.#recorded++;
     this.#counts.dispatches++;
+    if (this.#timer !== undefined) this.#timeLast(pipeline.kernel.label);
   }
 
   /** Submits what was recorded. */
@@ -219,7 +230,9 @@ export class Gpu implements Disposable {
     this.#check();
     this.flush();
     this.#counts.reads++;
-    const content = await readBack(this.#device, wanted);
+    const content = this.#reader.blocks
+      ? this.#reader.readNow(wanted)
+      : await this.#reader.read(wanted);
     await Promise.all(this.#pendingChecks);
     this.#check();
     return content;
@@ -229,9 +242,18 @@ export class Gpu implements Disposable {
   async finish(): Promise<void> {
     this.#check();
     this.flush();
-    await this.#device.queue.onSubmittedWorkDone();
+    if (this.#reader.blocks) this.#reader.readNow([]);
+    else await this.#device.queue.onSubmittedWorkDone();
     await Promise.all(this.#pendingChecks);
     this.#check();
+  }
+
+  /**
+   * Time spent in each kernel since the last call, the largest first; nothing unless
+   * the GPU was opened with `timings`. Only where reads block, as in Deno.
+   */
+  timings(): KernelTime[] {
+    return this.#timer?.take() ?? [];
   }
 
   /** Destroys the device and every buffer. */
@@ -239,6 +261,14 @@ export class Gpu implements Disposable {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#device.destroy();
+  }
+
+  /** Waits for what was recorded last, and counts how long that took. */
+  #timeLast(kernel: string): void {
+    const started = performance.now();
+    this.flush();
+    this.#reader.readNow([]);
+    this.#timer!.add(kernel, performance.now() - started);
   }
 
   #check(): void {

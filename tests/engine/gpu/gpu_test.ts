@@ -205,6 +205,20 @@ gpuTest(
   },
 );
 
+gpuTest(
+  "Gpu.release() of more than the pool keeps does not disturb commands recorded before",
+  async () => {
+    using gpu = await openGpu();
+    gpu.release(gpu.acquire(2 ** 30, "fills the pool; never touched"));
+    const [x, y] = ["x", "y"].map((label) => gpu.acquire(bytes, label)) as [Block, Block];
+    gpu.upload(x, new Float32Array([1, 2, 3, 4]));
+    gpu.dispatch(double, launch(x, y));
+    gpu.release(x);
+    assert.deepEqual(gpu.memory(), { live: 256, pooled: 2 ** 30, peak: 2 ** 30 });
+    assert.deepEqual(await read(gpu, y), [[2, 4, 6, 8]]);
+  },
+);
+
 gpuTest("Gpu binds a part of a buffer", async ({ gpu }) => {
   const [x, y] = [1024, bytes].map((size) => gpu.acquire(size, "x")) as [Block, Block];
   gpu.upload(x, Float32Array.from({ length: 256 }, (_, i) => i));

@@ -45,3 +45,17 @@ gpuTest("embed() gives the same values where the table is larger than one bindin
   const [got] = await readRefs([y]);
   assertClose(got!.data, reference.embed.forward([wE, wPos], ids).data, { op: "embed" });
 });
+
+gpuTest("embed() refuses tables of which one binding does not hold 64 rows", async () => {
+  using gpu = await openGpu({ maxBindingBytes: 4096 });
+  using arena = new Arena(gpu);
+  const [wE, wPos] = [[100, 31], [2, 31]].map((shape, i) =>
+    upload(arena, randomRef(shape, i), "wE")
+  );
+  const ids = arena.upload(new Uint32Array([99, 1]), [1, 2], "ids");
+  assert.throws(() => embed({ gpu, arena }, { wE: wE!, wPos: wPos! }, ids), {
+    name: "GpuError",
+    reason: "limit",
+    message: /^Cannot bind "wE" \(7936 bytes\) to kernel "embed"/,
+  });
+});

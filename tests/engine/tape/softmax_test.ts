@@ -45,6 +45,17 @@ gpuTest("logSoftmax() of logits of 1e4 and of minus infinity is exact", async ({
 });
 
 gpuTest(
+  "logSoftmax() of a row with a NaN is NaN throughout, and of the other rows is not",
+  async ({ context }) => {
+    const x = ref([3, 17], new Float32Array(51).fill(1));
+    x.data[17 + 3] = NaN;
+    const [y] = await readRefs([logSoftmax(context, upload(context.arena, x))]);
+    const counts = [0, 17, 34].map((at) => [...y!.data.subarray(at, at + 17)].filter(Number.isNaN));
+    assert.deepEqual(counts.map(({ length }) => length), [0, 17, 0]);
+  },
+);
+
+gpuTest(
   "logSoftmax() of a packed batch is that of each sequence by itself, to the last bit",
   async ({ context }) => {
     const [lengths, V] = [[17, 1, 5], 131];
