@@ -13,6 +13,7 @@ struct Params {
   causal: u32, // 1: keys after the query count as absent
   masked: f32, // what pair_dot writes for absent keys
   longest: u32, // the largest T
+  n_tiles: u32, // for attention_tiles.wgsl
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -7,6 +7,7 @@
 
 import adamw from "./adamw.wgsl" with { type: "text" };
 import attention from "./attention.wgsl" with { type: "text" };
+import attentionTiles from "./attention_tiles.wgsl" with { type: "text" };
 import elementwise from "./elementwise.wgsl" with { type: "text" };
 import embed from "./embed.wgsl" with { type: "text" };
 import lanes from "./lib/lanes.wgsl" with { type: "text" };
@@ -28,7 +29,7 @@ import topK from "./top_k.wgsl" with { type: "text" };
 /** Each kernel family's WGSL, named after its file. */
 export const wgsl = {
   adamw: [lanes, adamw],
-  attention: [math, attention],
+  attention: [math, attention, attentionTiles],
   elementwise: [math, elementwise],
   embed: [embed],
   loss: [math, lanes, loss],

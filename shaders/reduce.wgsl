@@ -12,61 +12,70 @@ struct Params {
 @group(0) @binding(2) var<storage, read> y: array<f32>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 
-// out[a] = sum_b x[a,b] y[a,b]; one workgroup a row, in turns.
-@compute @workgroup_size(LANES)
+// out[a] = sum_b x[a,b] y[a,b].
+@compute @workgroup_size(GROUP)
 fn row_dot(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
+  @builtin(local_invocation_index) index: u32,
 ) {
-  for (var row = group.x; row < params.outer; row += groups.x) {
+  let lane = index % LANES;
+  for (var first = group.x * ROWS; first < params.outer; first += groups.x * ROWS) {
+    let row = first + index / LANES;
+    let width = select(0u, params.inner, row < params.outer); // nothing to do past the last row
     let start = row * params.inner;
     var sum = 0.0;
-    for (var i = lane; i < params.inner; i += LANES) {
+    for (var i = lane; i < width; i += LANES) {
       sum = fma(x[start + i], y[start + i], sum);
     }
     let total = sum_lanes(lane, sum);
-    if (lane == 0u) {
+    if (lane == 0u && row < params.outer) {
       out[row] = total;
     }
   }
 }
 
-// out[a] = sqrt(sum_b x[a,b]^2); one workgroup a row, in turns.
-@compute @workgroup_size(LANES)
+// out[a] = sqrt(sum_b x[a,b]^2).
+@compute @workgroup_size(GROUP)
 fn row_norm(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
+  @builtin(local_invocation_index) index: u32,
 ) {
-  for (var row = group.x; row < params.outer; row += groups.x) {
+  let lane = index % LANES;
+  for (var first = group.x * ROWS; first < params.outer; first += groups.x * ROWS) {
+    let row = first + index / LANES;
+    let width = select(0u, params.inner, row < params.outer); // nothing to do past the last row
     let start = row * params.inner;
     var sum = 0.0;
-    for (var i = lane; i < params.inner; i += LANES) {
+    for (var i = lane; i < width; i += LANES) {
       sum = fma(x[start + i], x[start + i], sum);
     }
     let total = sum_lanes(lane, sum);
-    if (lane == 0u) {
+    if (lane == 0u && row < params.outer) {
       out[row] = sqrt(total);
     }
   }
 }
 
-// out[a] = sum_b x[a,b]; one workgroup a row, in turns.
-@compute @workgroup_size(LANES)
+// out[a] = sum_b x[a,b].
+@compute @workgroup_size(GROUP)
 fn row_sum(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
+  @builtin(local_invocation_index) index: u32,
 ) {
-  for (var row = group.x; row < params.outer; row += groups.x) {
+  let lane = index % LANES;
+  for (var first = group.x * ROWS; first < params.outer; first += groups.x * ROWS) {
+    let row = first + index / LANES;
+    let width = select(0u, params.inner, row < params.outer); // nothing to do past the last row
     let start = row * params.inner;
     var sum = 0.0;
-    for (var i = lane; i < params.inner; i += LANES) {
+    for (var i = lane; i < width; i += LANES) {
       sum += x[start + i];
     }
     let total = sum_lanes(lane, sum);
-    if (lane == 0u) {
+    if (lane == 0u && row < params.outer) {
       out[row] = total;
     }
   }

@@ -12,22 +12,58 @@ import { ShapeError } from "../errors.ts";
 const threads = 64; // @workgroup_size of the kernels with one output a thread
 
 /**
- * Workgroups for `outputs` outputs, one a thread and then the next in turn. A
- * workgroup costs a CPU rasteriser about 0.8 µs a thread: few of them there.
+ * Loop turns that one invocation may take. llvmpipe ends every loop of an invocation
+ * after 65,535 turns in all, silently (LP_MAX_TGSI_LOOP_ITERATIONS in Mesa).
  */
-export function outputGrid(gpu: Gpu, outputs: number): [number] {
-  const most = gpu.facts.class === "cpu" ? 16 : 4096;
-  return [Math.min(Math.ceil(outputs / threads), most)];
+const turnsAtMost = 50_000;
+
+/**
+ * Workgroups for `outputs` outputs, one a thread and then the next in turn.
+ *
+ * @param turns Loop turns that one output takes.
+ */
+export function outputGrid(gpu: Gpu, outputs: number, turns = 1): [number] {
+  const groups = Math.ceil(outputs / threads);
+  if (gpu.facts.class === "gpu") return [Math.min(groups, 4096)];
+  // A workgroup costs a CPU rasteriser about 0.8 µs a thread: few of them.
+  return [Math.min(groups, Math.max(16, Math.ceil(groups * (turns + 1) / turnsAtMost)))];
 }
 
-/** Workgroups for `rows` rows, one a workgroup and then the next in turn. */
-export function rowGrid(gpu: Gpu, rows: number): [number] {
-  return [Math.min(rows, gpu.facts.class === "cpu" ? 64 : 16384)];
+/** How rows are given to lanes: see `shaders/lib/lanes.wgsl`. */
+function lanesOf(gpu: Gpu, turns: number): { LANES: number; ROWS: number; GROUP: number } {
+  if (gpu.facts.class === "gpu") return { LANES: 128, ROWS: 1, GROUP: 128 };
+  // One row to each lane of a SIMD vector, unless it takes too many turns.
+  if (turns <= turnsAtMost) return { LANES: 1, ROWS: 8, GROUP: 8 };
+  const lanes = Math.min(Math.max(2 ** Math.ceil(Math.log2(turns / turnsAtMost)), 8), 256);
+  return { LANES: lanes, ROWS: 1, GROUP: lanes };
 }
 
-/** The kernel with as many lanes to a row as suit the adapter: one SIMD vector on a CPU. */
-export function withLanes<K extends Kernel>(gpu: Gpu, kernel: K): K {
-  return variant(kernel, { LANES: gpu.facts.class === "cpu" ? 8 : 128 });
+/** Rows that a kernel works on: how many, how long, and how often it goes over each. */
+export interface Rows {
+  readonly rows: number;
+  readonly width: number;
+  readonly passes: number;
+}
+
+/** A kernel of `shaders/lib/lanes.wgsl` as it suits the adapter and the rows, and its grid. */
+export function rowLaunch<K extends Kernel>(
+  gpu: Gpu,
+  kernel: K,
+  { rows, width, passes }: Rows,
+): { kernel: K; workgroups: [number] } {
+  const turns = (width + 1) * passes;
+  const lanes = lanesOf(gpu, turns);
+  const groups = Math.ceil(rows / lanes.ROWS);
+  const most = gpu.facts.class === "gpu"
+    ? 16384
+    : Math.max(64, Math.ceil(groups * turns / lanes.LANES / turnsAtMost));
+  return { kernel: variant(kernel, lanes), workgroups: [Math.min(groups, most)] };
+}
+
+/** The kernel with as many lanes as suit the adapter for one row that takes so many turns. */
+export function withLanes<K extends Kernel>(gpu: Gpu, kernel: K, turns = 1): K {
+  const { LANES } = lanesOf(gpu, Math.max(turns, turnsAtMost + 1));
+  return variant(kernel, { LANES });
 }
 
 /** Throws unless `tensor` has the shape. */

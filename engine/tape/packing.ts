@@ -23,6 +23,8 @@ export interface Packing {
   readonly longest: number;
   /** For the kernels: [nRows, 4] u32, as `shaders/attention.wgsl` says. */
   readonly rows: Tensor;
+  /** Up to four rows of a sequence each: [tiles, 4] u32, as `shaders/attention_tiles.wgsl` says. */
+  readonly tiles: Tensor;
 }
 
 /** Packs sequences of these lengths. */
@@ -44,6 +46,12 @@ export function pack(arena: Arena, lengths: readonly number[]): Packing {
       table.set([starts[s]!, length, pair, position], 4 * (starts[s]! + position));
     }
   });
+  const tiles = lengths.flatMap((length, s) =>
+    Array.from({ length: Math.ceil(length / 4) }, (_, i) => {
+      const start = starts[s]!;
+      return [start + 4 * i, Math.min(4, length - 4 * i), start, length];
+    })
+  );
   return {
     lengths,
     starts,
@@ -52,5 +60,6 @@ export function pack(arena: Arena, lengths: readonly number[]): Packing {
     nPairs,
     longest: Math.max(0, ...lengths),
     rows: arena.upload(table, [nRows, 4], "rows of the packed batch"),
+    tiles: arena.upload(new Uint32Array(tiles.flat()), [tiles.length, 4], "tiles of rows"),
   };
 }

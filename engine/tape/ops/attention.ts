@@ -19,7 +19,7 @@ import { map } from "./map.ts";
 const family = kernelFamily({
   name: "attention",
   wgsl: wgsl.attention,
-  bindings: { rows: "read", a: "read", b: "read", out: "readWrite" },
+  bindings: { rows: "read", a: "read", b: "read", out: "readWrite", tiles: "read" },
   uniforms: {
     nRows: "u32",
     nHeads: "u32",
@@ -27,13 +27,23 @@ const family = kernelFamily({
     causal: "u32",
     masked: "f32",
     longest: "u32",
+    nTiles: "u32",
   },
 });
 const pairDotKernel = family("pair_dot", ["rows", "a", "b", "out"]);
 const softmaxKernel = family("softmax_keys", ["rows", "a", "out"]);
 const softmaxJacobianKernel = family("softmax_keys_jacobian", ["rows", "a", "b", "out"]);
-const sumOverKeysKernel = family("sum_over_keys", ["rows", "a", "b", "out"]);
-const sumOverQueriesKernel = family("sum_over_queries", ["rows", "a", "b", "out"]);
+const pairDotTilesKernel = family("pair_dot_tiles", ["rows", "a", "b", "out", "tiles"]);
+const sums = {
+  overKeys: {
+    byOne: family("sum_over_keys", ["rows", "a", "b", "out"]),
+    byTile: family("sum_over_keys_tiles", ["rows", "a", "b", "out", "tiles"]),
+  },
+  overQueries: {
+    byOne: family("sum_over_queries", ["rows", "a", "b", "out"]),
+    byTile: family("sum_over_queries_tiles", ["rows", "a", "b", "out", "tiles"]),
+  },
+} as const;
 
 /** Which pairs count. */
 export interface Pairs {
@@ -47,8 +57,8 @@ function uniformsOf({ packing, causal }: Pairs, { nHeads, dHead = 1, masked = 0 
   dHead?: number;
   masked?: number;
 }) {
-  const { nRows, longest } = packing;
-  return { nRows, nHeads, dHead, causal: Number(causal), masked, longest };
+  const { nRows, longest, tiles } = packing;
+  return { nRows, nHeads, dHead, causal: Number(causal), masked, longest, nTiles: tiles.rows };
 }
 
 /**
@@ -60,29 +70,46 @@ export function pairDot(
   { a, b }: { a: Tensor; b: Tensor },
   { masked = 0, ...pairs }: Pairs & { masked?: number },
 ): Tensor {
-  const { nRows, nPairs, longest, rows } = pairs.packing;
+  const { nRows, nPairs, longest, rows, tiles } = pairs.packing;
   const [, nHeads = 1, dHead = 1] = a.shape;
   const out = arena.tensor([nPairs, nHeads], "pair dot");
-  gpu.dispatch(pairDotKernel, {
-    bind: { rows: rows.block, a: a.block, b: b.block, out: out.block },
-    uniforms: uniformsOf(pairs, { nHeads, dHead, masked }),
-    workgroups: outputGrid(gpu, nRows * longest * nHeads),
-  });
+  const bind = { rows: rows.block, a: a.block, b: b.block, out: out.block };
+  const uniforms = uniformsOf(pairs, { nHeads, dHead, masked });
+  if (dHead % 4 === 0) {
+    gpu.dispatch(pairDotTilesKernel, {
+      bind: { ...bind, tiles: tiles.block },
+      uniforms,
+      workgroups: outputGrid(gpu, tiles.rows * Math.ceil(longest / 4) * nHeads, dHead / 4 + 16),
+    });
+  } else {
+    gpu.dispatch(pairDotKernel, {
+      bind,
+      uniforms,
+      workgroups: outputGrid(gpu, nRows * longest * nHeads, dHead),
+    });
+  }
   return out;
 }
 
 function pairSum(
   { gpu, arena }: Context,
-  sumKernel: typeof sumOverKeysKernel,
+  { byOne, byTile }: (typeof sums)[keyof typeof sums],
   { weights, x, pairs }: { weights: Tensor; x: Tensor; pairs: Pairs },
 ): Tensor {
+  const { rows, tiles, longest } = pairs.packing;
   const [, nHeads = 1, dHead = 1] = x.shape;
-  const out = arena.tensor(x.shape, sumKernel.label);
-  gpu.dispatch(sumKernel, {
-    bind: { rows: pairs.packing.rows.block, a: weights.block, b: x.block, out: out.block },
-    uniforms: uniformsOf(pairs, { nHeads, dHead }),
-    workgroups: outputGrid(gpu, x.size),
-  });
+  const out = arena.tensor(x.shape, "weighted sum");
+  const bind = { rows: rows.block, a: weights.block, b: x.block, out: out.block };
+  const uniforms = uniformsOf(pairs, { nHeads, dHead });
+  if (dHead % 16 === 0) {
+    gpu.dispatch(byTile, {
+      bind: { ...bind, tiles: tiles.block },
+      uniforms,
+      workgroups: outputGrid(gpu, tiles.rows * nHeads * dHead / 16, longest + 16),
+    });
+  } else {
+    gpu.dispatch(byOne, { bind, uniforms, workgroups: outputGrid(gpu, x.size, longest) });
+  }
   return out;
 }
 
@@ -91,7 +118,7 @@ export function sumOverKeys(
   context: Context,
   operands: { weights: Tensor; x: Tensor; pairs: Pairs },
 ): Tensor {
-  return pairSum(context, sumOverKeysKernel, operands);
+  return pairSum(context, sums.overKeys, operands);
 }
 
 /** `out[k,h,c] = Σ_q weights[q,k,h] x[q,h,c]`. Not recorded. */
@@ -99,7 +126,7 @@ export function sumOverQueries(
   context: Context,
   operands: { weights: Tensor; x: Tensor; pairs: Pairs },
 ): Tensor {
-  return pairSum(context, sumOverQueriesKernel, operands);
+  return pairSum(context, sums.overQueries, operands);
 }
 
 const qkLogitsOp: Op<[Tensor, Tensor], Pairs> = {
@@ -139,7 +166,7 @@ function softmaxJacobian(
   gpu.dispatch(softmaxJacobianKernel, {
     bind: { rows: packing.rows.block, a: probs.block, b: t.block, out: out.block },
     uniforms: uniformsOf({ packing, causal: false }, { nHeads: probs.width }),
-    workgroups: outputGrid(gpu, packing.nRows * probs.width),
+    workgroups: outputGrid(gpu, packing.nRows * probs.width, 2 * packing.longest),
   });
   return out;
 }
@@ -151,7 +178,7 @@ const qkProbsOp: Op<[Tensor], Pairs> = {
     gpu.dispatch(softmaxKernel, {
       bind: { rows: pairs.packing.rows.block, a: logits.block, out: out.block },
       uniforms: uniformsOf(pairs, { nHeads: logits.width }),
-      workgroups: outputGrid(gpu, pairs.packing.nRows * logits.width),
+      workgroups: outputGrid(gpu, pairs.packing.nRows * logits.width, 3 * pairs.packing.longest),
     });
     return out;
   },

@@ -60,7 +60,7 @@ const embedOp: Op<[Tensor, Tensor], Ids> = {
       gpu.dispatch(embedVjpKernel, {
         bind: { ids: ids.block, wte: dy.block, out: out.block },
         uniforms: { nRows: ids.rows, width: table.width, first: 0, count: table.rows, which },
-        workgroups: outputGrid(gpu, table.size),
+        workgroups: outputGrid(gpu, table.size, ids.rows),
       });
       return out;
     };

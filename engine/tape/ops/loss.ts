@@ -58,7 +58,7 @@ const lossOp: Op<[Tensor], Attributes> = {
     const { gpu, arena } = cx;
     const sequences = attributes.specs.rows;
     const out = arena.tensor([sequences], "losses");
-    gpu.dispatch(withLanes(gpu, lossKernel), {
+    gpu.dispatch(withLanes(gpu, lossKernel, 4 * logits.width), {
       bind: { ...bindingsOf(attributes, logits), out: out.block },
       uniforms: { width: logits.width, sequences, n: 0 },
       workgroups: [sequences],
@@ -78,7 +78,7 @@ const lossOp: Op<[Tensor], Attributes> = {
       uniforms,
       workgroups: outputGrid(gpu, out.size),
     });
-    gpu.dispatch(withLanes(gpu, lossVjpKernel), {
+    gpu.dispatch(withLanes(gpu, lossVjpKernel, 4 * logits.width), {
       bind: { ...bindingsOf(attributes, logits), seeds: dl.block, out: out.block },
       uniforms,
       workgroups: [attributes.specs.rows],
@@ -88,7 +88,7 @@ const lossOp: Op<[Tensor], Attributes> = {
   jvp({ gpu, arena }, { inputs: [logits], attributes }, [tz]) {
     const sequences = attributes.specs.rows;
     const out = arena.tensor([sequences], "tangents of the losses");
-    gpu.dispatch(withLanes(gpu, lossJvpKernel), {
+    gpu.dispatch(withLanes(gpu, lossJvpKernel, 4 * logits.width), {
       bind: { ...bindingsOf(attributes, logits), seeds: tz!.block, out: out.block },
       uniforms: { width: logits.width, sequences, n: 0 },
       workgroups: [sequences],

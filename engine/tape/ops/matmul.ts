@@ -92,7 +92,7 @@ function* launchesOf(
   const rowBytes = 4 * ldb;
   const whole = 4 * b.size <= maxBindingBytes;
   // In groups of 64 rows, so that every start is aligned.
-  const step = whole ? bRows : Math.floor(maxBindingBytes / rowBytes / 64) * 64;
+  const step = whole ? bRows : Math.max(Math.floor(maxBindingBytes / rowBytes / 64), 1) * 64;
   const start = Math.floor(bOffset / ldb);
   for (let first = 0; first < bRows; first += step) {
     const count = Math.min(step, bRows - first);

@@ -6,8 +6,9 @@
  */
 
 import { wgsl } from "../../../shaders/mod.ts";
-import { kernelFamily } from "../../gpu/kernel.ts";
-import { expectShape, rowGrid, withLanes } from "../launch.ts";
+import { type Kernel, kernelFamily } from "../../gpu/kernel.ts";
+import type { Block } from "../../gpu/pool.ts";
+import { expectShape, rowLaunch } from "../launch.ts";
 import { type Context, type Op, run } from "../op.ts";
 import type { Tensor } from "../tensor.ts";
 import { filled, map } from "./map.ts";
@@ -34,37 +35,46 @@ const applyKernel = family("norm_apply", ["x", "scale", "gain", "third", "out"])
 const applyVjpKernel = family("norm_apply_vjp", ["x", "scale", "gain", "third", "out", "outScale"]);
 const applyJvpKernel = family("norm_apply_jvp", ["x", "scale", "gain", "third", "fourth", "out"]);
 
-function launchOf({ gpu }: Context, x: Tensor, eps = 0) {
-  return {
-    uniforms: { rows: x.rows, width: x.width, eps },
-    workgroups: rowGrid(gpu, x.rows),
-  };
+/** Launches one of the kernels on the rows of x. */
+function launch<Binding extends string>(
+  { gpu }: Context,
+  kernel: Kernel<Binding, "rows" | "width" | "eps">,
+  { x, bind, eps = 0 }: { x: Tensor; bind: Readonly<Record<Binding, Block>>; eps?: number },
+): void {
+  const { rows, width } = x;
+  const laid = rowLaunch(gpu, kernel, { rows, width, passes: 3 });
+  gpu.dispatch(laid.kernel, {
+    bind,
+    uniforms: { rows, width, eps },
+    workgroups: laid.workgroups,
+  });
 }
 
 const normScaleOp: Op<[Tensor], { eps: number }> = {
   name: "normScale",
   forward(cx, [x], { eps }) {
     const out = cx.arena.tensor([x.rows, 1], "layer norm scale");
-    cx.gpu.dispatch(withLanes(cx.gpu, scaleKernel), {
+    launch(cx, scaleKernel, {
+      x,
       bind: { x: x.block, out: out.block },
-      ...launchOf(cx, x, eps),
+      eps,
     });
     return out;
   },
   // ds/dx = (x - mean) / (C s)
   vjp(cx, { inputs: [x], output: scale }, ds) {
     const dx = cx.arena.tensor(x.shape, "gradient of x");
-    cx.gpu.dispatch(withLanes(cx.gpu, scaleVjpKernel), {
+    launch(cx, scaleVjpKernel, {
+      x,
       bind: { x: x.block, scale: scale.block, third: ds.block, out: dx.block },
-      ...launchOf(cx, x),
     });
     return [dx];
   },
   jvp(cx, { inputs: [x], output: scale }, [tx]) {
     const ts = cx.arena.tensor(scale.shape, "tangent of the scale");
-    cx.gpu.dispatch(withLanes(cx.gpu, scaleJvpKernel), {
+    launch(cx, scaleJvpKernel, {
+      x,
       bind: { x: x.block, scale: scale.block, third: tx!.block, out: ts.block },
-      ...launchOf(cx, x),
     });
     return ts;
   },
@@ -82,7 +92,8 @@ const normApplyOp: Op<[Tensor, Tensor, Tensor, Tensor], null> = {
   name: "normApply",
   forward(cx, [x, scale, gain, bias]) {
     const out = cx.arena.tensor(x.shape, "layer norm");
-    cx.gpu.dispatch(withLanes(cx.gpu, applyKernel), {
+    launch(cx, applyKernel, {
+      x,
       bind: {
         x: x.block,
         scale: scale.block,
@@ -90,7 +101,6 @@ const normApplyOp: Op<[Tensor, Tensor, Tensor, Tensor], null> = {
         third: bias.block,
         out: out.block,
       },
-      ...launchOf(cx, x),
     });
     return out;
   },
@@ -99,7 +109,8 @@ const normApplyOp: Op<[Tensor, Tensor, Tensor, Tensor], null> = {
   vjp(cx, { inputs: [x, scale, gain] }, dy, [xWanted, scaleWanted, gainWanted, biasWanted]) {
     const dx = cx.arena.tensor(x.shape, "gradient of x");
     const ds = cx.arena.tensor(scale.shape, "gradient of the scale");
-    cx.gpu.dispatch(withLanes(cx.gpu, applyVjpKernel), {
+    launch(cx, applyVjpKernel, {
+      x,
       bind: {
         x: x.block,
         scale: scale.block,
@@ -108,7 +119,6 @@ const normApplyOp: Op<[Tensor, Tensor, Tensor, Tensor], null> = {
         out: dx.block,
         outScale: ds.block,
       },
-      ...launchOf(cx, x),
     });
     const dGain = () => {
       const ones = filled(cx, gain.shape, 1);
@@ -129,7 +139,8 @@ const normApplyOp: Op<[Tensor, Tensor, Tensor, Tensor], null> = {
       throw new Error("Internal error: normApply() has no tangent for gain and bias");
     }
     const ty = cx.arena.tensor(x.shape, "tangent of the layer norm");
-    cx.gpu.dispatch(withLanes(cx.gpu, applyJvpKernel), {
+    launch(cx, applyJvpKernel, {
+      x,
       bind: {
         x: x.block,
         scale: scale.block,
@@ -138,7 +149,6 @@ const normApplyOp: Op<[Tensor, Tensor, Tensor, Tensor], null> = {
         fourth: (ts ?? filled(cx, scale.shape, 0)).block,
         out: ty.block,
       },
-      ...launchOf(cx, x),
     });
     return bias && ty;
   },

@@ -7,7 +7,7 @@
 
 import { wgsl } from "../../../shaders/mod.ts";
 import { kernelFamily } from "../../gpu/kernel.ts";
-import { expectShape, outputGrid, rowGrid, withLanes } from "../launch.ts";
+import { expectShape, outputGrid, rowLaunch } from "../launch.ts";
 import { type Context, type Op, run } from "../op.ts";
 import { sizeOf, type Tensor } from "../tensor.ts";
 import { map } from "./map.ts";
@@ -29,10 +29,12 @@ function reduceRows(
   { x, y = x }: { x: Tensor; y?: Tensor },
 ): Tensor {
   const out = arena.tensor([...x.shape.slice(0, -1), 1], reduction.label);
-  gpu.dispatch(withLanes(gpu, reduction), {
+  const { rows, width } = x;
+  const { kernel, workgroups } = rowLaunch(gpu, reduction, { rows, width, passes: 1 });
+  gpu.dispatch(kernel, {
     bind: { x: x.block, y: y.block, out: out.block },
-    uniforms: { outer: x.rows, inner: x.width, width: 1 },
-    workgroups: rowGrid(gpu, x.rows),
+    uniforms: { outer: rows, inner: width, width: 1 },
+    workgroups,
   });
   return out;
 }
@@ -67,7 +69,7 @@ function middleSums(
   gpu.dispatch(middleSumKernel, {
     bind: { x: x.block, out: out.block },
     uniforms: { outer, inner, width },
-    workgroups: outputGrid(gpu, outer * width),
+    workgroups: outputGrid(gpu, outer * width, inner),
   });
   return out;
 }

@@ -147,7 +147,7 @@ const gatherOp: Op<[Tensor], RowIndices> = {
     gpu.dispatch(scatterKernel, {
       bind: { x: dy.block, indices: indices.block, out: out.block },
       uniforms: { ...unused, n: x.size, count: x.width, first0: indices.size },
-      workgroups: outputGrid(gpu, x.size),
+      workgroups: outputGrid(gpu, x.size, indices.size),
     });
     return [out];
   },

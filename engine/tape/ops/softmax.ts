@@ -5,8 +5,9 @@
  */
 
 import { wgsl } from "../../../shaders/mod.ts";
-import { kernelFamily } from "../../gpu/kernel.ts";
-import { rowGrid, withLanes } from "../launch.ts";
+import { type Kernel, kernelFamily } from "../../gpu/kernel.ts";
+import type { Block } from "../../gpu/pool.ts";
+import { rowLaunch } from "../launch.ts";
 import { type Context, type Op, run } from "../op.ts";
 import type { Tensor } from "../tensor.ts";
 import { map } from "./map.ts";
@@ -30,8 +31,15 @@ const crossEntropyVjpKernel = family("cross_entropy_vjp", [
   "out",
 ]);
 
-function launchOf({ gpu }: Context, x: Tensor) {
-  return { uniforms: { rows: x.rows, width: x.width }, workgroups: rowGrid(gpu, x.rows) };
+/** Launches one of the kernels on the rows of x. */
+function launch<Binding extends string>(
+  { gpu }: Context,
+  kernel: Kernel<Binding, "rows" | "width">,
+  { x, bind }: { x: Tensor; bind: Readonly<Record<Binding, Block>> },
+): void {
+  const { rows, width } = x;
+  const laid = rowLaunch(gpu, kernel, { rows, width, passes: 3 });
+  gpu.dispatch(laid.kernel, { bind, uniforms: { rows, width }, workgroups: laid.workgroups });
 }
 
 function jacobian(
@@ -40,9 +48,9 @@ function jacobian(
   { x, y }: { x: Tensor; y: Tensor },
 ): Tensor {
   const out = cx.arena.tensor(x.shape, "derivative of log softmax");
-  cx.gpu.dispatch(withLanes(cx.gpu, kernel), {
+  launch(cx, kernel, {
+    x,
     bind: { x: x.block, y: y.block, out: out.block },
-    ...launchOf(cx, x),
   });
   return out;
 }
@@ -51,9 +59,9 @@ const logSoftmaxOp: Op<[Tensor], null> = {
   name: "logSoftmax",
   forward(cx, [x]) {
     const out = cx.arena.tensor(x.shape, "log softmax");
-    cx.gpu.dispatch(withLanes(cx.gpu, logSoftmaxKernel), {
+    launch(cx, logSoftmaxKernel, {
+      x,
       bind: { x: x.block, out: out.block },
-      ...launchOf(cx, x),
     });
     return out;
   },
@@ -80,7 +88,8 @@ function crossEntropyGradient(
   { logits, dy, targets, weights }: Targets & { logits: Tensor; dy: Tensor },
 ): Tensor {
   const out = cx.arena.tensor(logits.shape, "gradient of the logits");
-  cx.gpu.dispatch(withLanes(cx.gpu, crossEntropyVjpKernel), {
+  launch(cx, crossEntropyVjpKernel, {
+    x: logits,
     bind: {
       x: logits.block,
       y: dy.block,
@@ -88,7 +97,6 @@ function crossEntropyGradient(
       perRow: weights.block,
       out: out.block,
     },
-    ...launchOf(cx, logits),
   });
   return out;
 }
@@ -97,14 +105,14 @@ const crossEntropyOp: Op<[Tensor], Targets> = {
   name: "crossEntropy",
   forward(cx, [logits], { targets, weights }) {
     const perRow = cx.arena.tensor([logits.rows], "cross entropy of each row");
-    cx.gpu.dispatch(withLanes(cx.gpu, crossEntropyKernel), {
+    launch(cx, crossEntropyKernel, {
+      x: logits,
       bind: {
         x: logits.block,
         targets: targets.block,
         perRow: weights.block,
         out: perRow.block,
       },
-      ...launchOf(cx, logits),
     });
     return sumTo(cx, perRow, [1]);
   },

@@ -6,7 +6,7 @@
 
 import { wgsl } from "../../../shaders/mod.ts";
 import { kernelFamily } from "../../gpu/kernel.ts";
-import { rowGrid, withLanes } from "../launch.ts";
+import { rowLaunch } from "../launch.ts";
 import { type Context, type Op, run } from "../op.ts";
 import type { Tensor } from "../tensor.ts";
 import { map } from "./map.ts";
@@ -22,10 +22,13 @@ const topKOp: Op<[Tensor], { k: number }> = {
   name: "topK",
   forward({ gpu, arena }, [x], { k }) {
     const out = arena.tensor(x.shape, "top k", x.dims);
-    gpu.dispatch(withLanes(gpu, topKKernel), {
+    const { rows, width } = x;
+    // The kernel looks at each entry once for each bit of a float, and thrice more.
+    const { kernel, workgroups } = rowLaunch(gpu, topKKernel, { rows, width, passes: 35 });
+    gpu.dispatch(kernel, {
       bind: { x: x.block, out: out.block },
-      uniforms: { rows: x.rows, width: x.width, k },
-      workgroups: rowGrid(gpu, x.rows),
+      uniforms: { rows, width, k },
+      workgroups,
     });
     return out;
   },

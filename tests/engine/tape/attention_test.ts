@@ -13,6 +13,10 @@ const sizes = [
   { lengths: [17, 1, 5], H: 2, e: 7 },
   { lengths: [5, 65], H: 1, e: 3 },
   { lengths: [131], H: 2, e: 2 },
+  // Widths for which four positions at a time are summed
+  { lengths: [17, 1, 6], H: 3, e: 16 },
+  { lengths: [9, 66], H: 2, e: 32 },
+  { lengths: [7, 4], H: 2, e: 12 },
 ] as const;
 
 const sum = (lengths: readonly number[]) => lengths.reduce((total, T) => total + T, 0);

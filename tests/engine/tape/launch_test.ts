@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 
 import { openGpu } from "../../../engine/gpu/gpu.ts";
-import { expectShape, outputGrid, rowGrid } from "../../../engine/tape/launch.ts";
+import { kernelFamily } from "../../../engine/gpu/kernel.ts";
+import { expectShape, outputGrid, rowLaunch } from "../../../engine/tape/launch.ts";
 import { Arena } from "../../../engine/tape/tensor.ts";
 import { gpuTest } from "../../support/gpu.ts";
 import { checkOp } from "../../support/gpu_ops.ts";
@@ -30,15 +31,33 @@ gpuTest(
   },
 );
 
+gpuTest("outputGrid() launches no more than there is to do, and stays within limits", ({ gpu }) => {
+  assert.deepEqual([1, 64, 65].map((n) => outputGrid(gpu, n)[0]), [1, 1, 2]);
+  assert.ok(outputGrid(gpu, 1e9)[0] <= gpu.facts.maxWorkgroups);
+});
+
 gpuTest(
-  "outputGrid() and rowGrid() launch no more than there is to do, and stay within limits",
-  ({ gpu }) => {
-    assert.deepEqual([1, 64, 65].map((n) => outputGrid(gpu, n)[0]), [1, 1, 2]);
-    assert.deepEqual([1, 5].map((n) => rowGrid(gpu, n)[0]), [1, 5]);
-    for (const grid of [outputGrid, rowGrid]) {
-      assert.ok(
-        grid(gpu, 1e9)[0] <= gpu.facts.maxWorkgroups,
-      );
+  "outputGrid() and rowLaunch() keep an invocation's loops short enough for llvmpipe",
+  async () => {
+    using cpu = await openGpu();
+    Object.assign(cpu.facts, { class: "cpu" });
+    const outputs = [{ n: 1e8, turns: 1 }, { n: 786_432, turns: 1024 }, { n: 1e6, turns: 10_000 }];
+    for (const { n, turns } of outputs) {
+      const [groups] = outputGrid(cpu, n, turns);
+      assert.ok(n / (64 * groups) * (turns + 1) < 65_535, `${n} of ${turns} turns`);
+    }
+    const kernel = kernelFamily({ name: "k", wgsl: [], bindings: {}, uniforms: {} })("k", []);
+    const shapes = [
+      { rows: 1, width: 50_257, passes: 3 },
+      { rows: 1024, width: 50_257, passes: 3 },
+      { rows: 1e6, width: 12, passes: 1 },
+      { rows: 7, width: 32_768, passes: 35 },
+    ];
+    for (const shape of shapes) {
+      const { kernel: { overrides }, workgroups: [groups] } = rowLaunch(cpu, kernel, shape);
+      const { LANES = 1, ROWS = 1 } = overrides ?? {};
+      const sweeps = Math.ceil(shape.rows / (groups * ROWS));
+      assert.ok(sweeps * shape.width * shape.passes / LANES < 65_535, JSON.stringify(shape));
     }
   },
 );

@@ -8,9 +8,9 @@ import { gpuTest, readBits, recording, upload } from "../../support/gpu.ts";
 import { randomRef } from "../../support/random.ts";
 
 gpuTest(
-  "pack() says for each row its sequence's first row, length, pairs and position",
+  "pack() says for each row its sequence's first row, length, pairs and position, and its tiles",
   async ({ arena }) => {
-    const { rows, ...packing } = pack(arena, [2, 1, 3]);
+    const { rows, tiles, ...packing } = pack(arena, [2, 1, 3]);
     assert.deepEqual(packing, {
       lengths: [2, 1, 3],
       starts: [0, 2, 3],
@@ -25,6 +25,13 @@ gpuTest(
       ...[2, 1, 4, 0],
       ...[3, 3, 5, 0, 3, 3, 8, 1, 3, 3, 11, 2],
     ]);
+    assert.deepEqual([...(await readBits([tiles]))[0]!], [
+      ...[0, 2, 0, 2],
+      ...[2, 1, 2, 1],
+      ...[3, 3, 3, 3],
+    ]);
+    const [longer] = await readBits([pack(arena, [6, 4]).tiles]);
+    assert.deepEqual([...longer!], [0, 4, 0, 6, 4, 2, 0, 6, 6, 4, 6, 4]);
   },
 );
 
