@@ -8,7 +8,7 @@ import { RequestError } from "../engine/errors.ts";
 import { isToken } from "../engine/model/check_tokens.ts";
 import { type LocationName, locations, type PassType } from "../engine/tape/locations.ts";
 import { autoencoderForLocation, canonicalLocation } from "./choose_autoencoder.ts";
-import { layersOfLocation, type ModelFacts, type SequenceFacts, shapeOfLocation } from "./facts.ts";
+import { layersOfLocation, type SequenceFacts, shapeOfLocation } from "./facts.ts";
 import { type Region, regionOf } from "./regions.ts";
 import type { AblationSpec, LossFnConfig } from "./request.ts";
 

@@ -6,21 +6,10 @@
  */
 
 import { filled } from "../engine/tape/ops/map.ts";
-import { sliced } from "../engine/tape/ops/slice.ts";
-import { type Context, detached } from "../engine/tape/op.ts";
+import { apart } from "../engine/tape/apart.ts";
+import type { Context } from "../engine/tape/op.ts";
 import { Tape } from "../engine/tape/tape.ts";
-import { Arena, type Tensor } from "../engine/tape/tensor.ts";
-
-/**
- * Runs `work` with memory of its own, all of which is given back but the result,
- * and with a tape.
- */
-function apart(cx: Context, work: (at: Context, tape: Tape) => Tensor): Tensor {
-  using arena = new Arena(cx.gpu);
-  const tape = new Tape();
-  const result = work({ gpu: cx.gpu, arena, tape }, tape);
-  return sliced(cx, result, { start: 0, size: result.size }).view({ shape: result.shape });
-}
+import type { Tensor } from "../engine/tape/tensor.ts";
 
 /** What is computed from x. */
 export type Of = (at: Context, x: Tensor) => Tensor;
@@ -36,27 +25,31 @@ export function vjpIn(
   x: Tensor,
   { f, seed }: { f: Of; seed: (at: Context, y: Tensor) => Tensor },
 ): Tensor {
-  return apart(cx, (at, tape) => {
+  const [result] = apart(cx, (plain) => {
+    const tape = new Tape();
+    const at = { ...plain, tape };
     const leaf = x.view();
     tape.watch(leaf);
     const y = f(at, leaf);
-    const plain = detached(at);
     const gradients = tape.backward(plain, {
       seeds: [[y, seed(plain, y)]],
       wanted: new Set([leaf]),
     });
-    return gradients.get(leaf) ?? filled(plain, x.shape, 0);
+    return [gradients.get(leaf) ?? filled(plain, x.shape, 0)] as const;
   });
+  return result;
 }
 
 /** The directional derivative at x along `tangent` of what `f` computes. */
 export function jvpIn(cx: Context, x: Tensor, f: Of, tangent: Tensor): Tensor {
-  return apart(cx, (at, tape) => {
+  const [result] = apart(cx, (plain) => {
+    const tape = new Tape();
+    const at = { ...plain, tape };
     const leaf = x.view();
     tape.watch(leaf);
     const y = f(at, leaf);
-    const plain = detached(at);
-    return tape.forwardMode(plain, { tangents: [[leaf, tangent]], output: y }) ??
-      filled(plain, y.shape, 0);
+    const found = tape.forwardMode(plain, { tangents: [[leaf, tangent]], output: y });
+    return [found ?? filled(plain, y.shape, 0)] as const;
   });
+  return result;
 }

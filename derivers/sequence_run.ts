@@ -54,6 +54,7 @@ export function createSequenceRun(
   const alone = forward.packing.lengths.length === 1;
   const packing = alone ? forward.packing : pack(arena, [facts.nTokens]);
   arena.retain(packing.rows);
+  arena.retain(packing.tiles);
   const known = new Map<string, Tensor>();
 
   const once = (key: string, make: () => Tensor): Tensor => {

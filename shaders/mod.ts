@@ -7,6 +7,7 @@
 
 import adamw from "./adamw.wgsl" with { type: "text" };
 import attention from "./attention.wgsl" with { type: "text" };
+import attentionFused from "./attention_fused.wgsl" with { type: "text" };
 import attentionTiles from "./attention_tiles.wgsl" with { type: "text" };
 import elementwise from "./elementwise.wgsl" with { type: "text" };
 import embed from "./embed.wgsl" with { type: "text" };
@@ -30,6 +31,7 @@ import topK from "./top_k.wgsl" with { type: "text" };
 export const wgsl = {
   adamw: [lanes, adamw],
   attention: [math, attention, attentionTiles],
+  attentionFused: [math, lanes, attentionFused],
   elementwise: [math, elementwise],
   embed: [embed],
   loss: [math, lanes, loss],

@@ -182,6 +182,15 @@ export class Arena implements Disposable {
     this.#drop(tensor.block);
   }
 
+  /** Hands a tensor's memory over to another arena; a tensor of another arena stays there. */
+  handOver(tensor: Tensor, to: Arena): Tensor {
+    const { shape, block, label, dims } = tensor;
+    if (!this.#uses.delete(block)) return tensor;
+    this.#retained.delete(block);
+    for (const other of this.#tensors) if (other.block === block) this.#tensors.delete(other);
+    return to.adopt(new Tensor(to, { shape, block, label, dims }));
+  }
+
   /**
    * Runs `work` and frees the tensors it made, except what it returns and what
    * was retained meanwhile.

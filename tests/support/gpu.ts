@@ -27,11 +27,18 @@ let opened: Promise<Gpu | undefined> | undefined;
 
 /** The process's GPU, opened at the first call; `undefined` if there is no adapter. */
 export function testGpu(): Promise<Gpu | undefined> {
-  return opened ??= openGpu().catch((error: unknown) => {
+  return opened ??= openAndClose().catch((error: unknown) => {
     if (!(error instanceof GpuError) || error.reason !== "no-adapter") throw error;
     console.log("skipped: no WebGPU adapter (install mesa-vulkan-drivers for llvmpipe)");
     return undefined;
   });
+}
+
+/** Opens a GPU that is closed before the process ends: Mesa may abort in the middle of its work. */
+async function openAndClose(): Promise<Gpu> {
+  const gpu = await openGpu();
+  globalThis.addEventListener("unload", () => gpu[Symbol.dispose]());
+  return gpu;
 }
 
 /** A test that needs a GPU: where there is none it does nothing, and one line says so. */

@@ -8,6 +8,7 @@
 import assert from "node:assert/strict";
 
 import { qkLogits, qkProbs, weightedSum } from "../../engine/tape/ops/attention.ts";
+import { attention } from "../../engine/tape/ops/attention_fused.ts";
 import { add, gelu, mul, relu, scale, sub } from "../../engine/tape/ops/elementwise.ts";
 import { embed } from "../../engine/tape/ops/embed.ts";
 import { linear } from "../../engine/tape/ops/linear.ts";
@@ -84,11 +85,7 @@ const gpuOps: { readonly [Op in ReferenceOpName]: GpuOp<Op> | undefined } = {
       weightedSum(cx, { probs, v }, { packing: pack(cx.arena, lengths), causal: false }),
   },
   attention: {
-    run(cx, [q, k, v], { lengths }) {
-      const pairs = { packing: pack(cx.arena, lengths), causal: true };
-      const probs = qkProbs(cx, qkLogits(cx, { q, k }, pairs), pairs);
-      return weightedSum(cx, { probs, v }, pairs);
-    },
+    run: (cx, [q, k, v], { lengths }) => attention(cx, { q, k, v }, pack(cx.arena, lengths)),
   },
   gelu: { run: (cx, [x]) => gelu(cx, x) },
   relu: { run: (cx, [x]) => relu(cx, x) },

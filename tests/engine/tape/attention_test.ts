@@ -56,20 +56,6 @@ gpuTest("weightedSum() matches the reference, as do its derivatives", ({ context
 });
 
 gpuTest(
-  "qkLogits(), qkProbs() and weightedSum() in a row are attention, as are their derivatives",
-  ({ context, t }) => {
-    const more = sizes.map(({ lengths, H, e }) => {
-      const shape = [sum(lengths), H, e];
-      return caseOf("attention", [randomRef(shape, 6), randomRef(shape, 7), randomRef(shape, 8)], {
-        attrs: { lengths },
-        label: `T=${lengths} H=${H} e=${e}`,
-      });
-    });
-    return checkOp(context, "attention", { t, more });
-  },
-);
-
-gpuTest(
   "qkProbs() of causal pairs is the softmax over all keys of masked scores, whatever lies behind the query",
   async ({ context }) => {
     const lengths = [5, 1, 4];

@@ -7,7 +7,8 @@ import { Arena } from "../../../engine/tape/tensor.ts";
 import { gpuTest } from "../../support/gpu.ts";
 import { checkOp } from "../../support/gpu_ops.ts";
 
-const rowOps = [
+const laidOutOps = [
+  "attention",
   "norm_scale",
   "norm_apply",
   "row_dot",
@@ -19,13 +20,13 @@ const rowOps = [
 ] as const;
 
 gpuTest(
-  "ops that work row by row match the reference with the lanes and grids of either class of adapter",
+  "ops laid out by class of adapter match the reference as the other class runs them",
   async ({ t }) => {
     using gpu = await openGpu();
     using arena = new Arena(gpu);
     // The other class than that on which the other tests run.
     Object.assign(gpu.facts, { class: gpu.facts.class === "cpu" ? "gpu" : "cpu" });
-    for (const op of rowOps) {
+    for (const op of laidOutOps) {
       await t.step(`${op} as on a ${gpu.facts.class}`, (t) => checkOp({ gpu, arena }, op, { t }));
     }
   },
