@@ -31,6 +31,9 @@ struct Params {
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
+@group(0) @binding(1) var<storage, read> a4: array<vec4f>;
+@group(0) @binding(2) var<storage, read> b4: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> out4: array<vec4f>;
 
 fn f(x: f32, y: f32) -> f32 {
   switch F {
@@ -59,5 +62,24 @@ fn elementwise(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups
       default: {}
     }
     out[i] = f(a[i], b[j]);
+  }
+}
+
+// Four elements of a row at a time, where `n` and `columns` are multiples of 4; b not
+// one per row.
+@compute @workgroup_size(64)
+fn elementwise_by_four(
+  @builtin(global_invocation_id) id: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+) {
+  for (var i = id.x; i < params.n / 4u; i += groups.x * 64u) {
+    let x = a4[i];
+    var y = vec4f();
+    switch params.broadcast {
+      case PER_COLUMN: { y = b4[i % (params.columns / 4u)]; }
+      case SINGLE: { y = vec4f(b4[0].x); }
+      default: { y = b4[i]; }
+    }
+    out4[i] = vec4f(f(x.x, y.x), f(x.y, y.y), f(x.z, y.z), f(x.w, y.w));
   }
 }

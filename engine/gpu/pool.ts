@@ -17,6 +17,8 @@ export interface Block {
   readonly buffer: GPUBuffer;
   /** Size of the buffer, the class of the size asked for. */
   readonly bytes: number;
+  /** How often it has been taken: tells what it holds now from what it held before. */
+  generation: number;
   /** What it holds now. */
   label: string;
   /** Bytes asked for. */
@@ -99,6 +101,7 @@ export class BufferPool {
     const pooled = this.#free.get(size)?.pop();
     if (pooled !== undefined) this.#pooled -= size;
     const block = pooled ?? this.#create(size);
+    block.generation++;
     block.label = label;
     block.requested = bytes;
     this.#live += size;
@@ -164,7 +167,15 @@ export class BufferPool {
       size,
       usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
     });
-    return { id: this.#nextId++, buffer, bytes: size, label: "", requested: size, lastUse: -1 };
+    return {
+      id: this.#nextId++,
+      buffer,
+      bytes: size,
+      generation: 0,
+      label: "",
+      requested: size,
+      lastUse: -1,
+    };
   }
 
   #createTexture(width: number, height: number): Texture {

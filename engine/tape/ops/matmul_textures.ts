@@ -11,7 +11,7 @@ import { kernelFamily, variant } from "../../gpu/kernel.ts";
 import type { Bound } from "../../gpu/pipelines.ts";
 import { sizeClass, type Texture } from "../../gpu/pool.ts";
 import type { Context } from "../op.ts";
-import type { Tensor } from "../tensor.ts";
+import type { Arena, Tensor } from "../tensor.ts";
 import { type Launch, matmulBindings, matmulUniforms } from "./matmul_launch.ts";
 import { matmulTuning } from "./matmul_tuning.ts";
 
@@ -88,6 +88,23 @@ function packedConstant(
   return texture;
 }
 
+/** The operand packed last in each arena: queries, keys and values have theirs in common. */
+const packedLast = new WeakMap<Arena, { key: string; texture: Texture }>();
+
+/** The texture of the other operand, which is not written to once it has been used. */
+function packedOperand(cx: Context, { block }: Tensor, part: Omit<Part, "bound">): Texture {
+  const { rows, columns, offset, pitch } = part;
+  const key = [block.id, block.generation, rows, columns, offset, pitch].join();
+  const last = packedLast.get(cx.arena);
+  if (last?.key === key) return last.texture;
+  if (last !== undefined) cx.arena.freeTexture(last.texture);
+  // As high as the size class of its rows, so that prompts of other lengths share it.
+  const texture = cx.arena.texture(Math.ceil(columns / 4), sizeClass(16 * rows) / 16);
+  packInto(cx, { bound: block, ...part }, { texture, fold: Math.ceil(rows / 4) * 4 });
+  packedLast.set(cx.arena, { key, texture });
+  return texture;
+}
+
 /** Runs a launch (NN or NT) whose B is constant. */
 export function multiplyTextures(cx: Context, launch: Launch): void {
   const { layout, a, b, bBound, bFirstRow, bias, c, uniforms } = launch;
@@ -97,18 +114,11 @@ export function multiplyTextures(cx: Context, launch: Launch): void {
   const fold = Math.min(Math.ceil(rows / 4) * 4, side - side % 4);
   const part = { bound: bBound, rows, columns, offset: bOffset, pitch: ldb };
   const bTexture = packedConstant(cx, b, { part, firstRow: bFirstRow, fold });
-  // As high as the size class of its rows, so that prompts of other lengths share it.
-  const aTexture = cx.arena.texture(Math.ceil(k / 4), sizeClass(16 * m) / 16);
-  packInto(
-    cx,
-    { bound: a.block, rows: m, columns: k, offset: aOffset, pitch: lda },
-    { texture: aTexture, fold: Math.ceil(m / 4) * 4 },
-  );
+  const aTexture = packedOperand(cx, a, { rows: m, columns: k, offset: aOffset, pitch: lda });
   const tileRows = matmulTuning.rows(m);
   cx.gpu.dispatch(variant(kernels[layout === "NT" ? "NT" : "NN"], { ROWS: tileRows }), {
     bind: { bias: bias.block, c: c.block, aTexture, bTexture },
     uniforms: { ...uniforms, bOffset: 0, bFold: fold },
     workgroups: [Math.ceil(m / tileRows), Math.ceil(n / 128)],
   });
-  cx.arena.freeTexture(aTexture);
 }
