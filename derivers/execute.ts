@@ -15,7 +15,8 @@ import { Tape } from "../engine/tape/tape.ts";
 import type { Arena, Tensor } from "../engine/tape/tensor.ts";
 import { shapeOfLocation } from "./facts.ts";
 import type { Residual } from "./nodes.ts";
-import { gradientReaches, lossesOf, residualsOfTrace, tracedValue } from "./objective.ts";
+import { gradientReaches, residualsOfTrace, tracedValue } from "./objective.ts";
+import { lossValues } from "./loss_values.ts";
 import type { Plan, PlannedSequence } from "./plan.ts";
 import { isOverPairs, partOf } from "./sequence_run.ts";
 
@@ -43,7 +44,6 @@ export function execute(
     ...sequences.flatMap(ablationHooks),
     ...capturingHooks(sequences, captured),
   ];
-  const anyLoss = sequences.some(({ loss }) => loss !== null);
   const logitsInUse = [...save, ...gradients].some((key) => key === slotKey("logits", null)) ||
     hooks.some(({ location }) => location === "logits");
   const forward = model.forward(sequences.map(({ tokens }) => tokens), {
@@ -53,13 +53,13 @@ export function execute(
     gradients,
     autoencoders,
     ...(tape && { tape }),
-    logits: logitsInUse ? "all" : anyLoss ? "last" : "none",
+    logits: logitsInUse ? "all" : "none",
   });
   const cx = forward.context;
   const { packing } = forward;
 
   const seeds: [Tensor, Tensor][] = [];
-  const losses = lossValues(forward, sequences, { allLogits: logitsInUse, seeds });
+  const losses = lossValues(model, forward, { sequences, seeds });
   const traced = sequences.map((sequence, s) => {
     if (sequence.trace === null) return undefined;
     const value = tracedValue(cx, sequence.trace, {
@@ -75,31 +75,6 @@ export function execute(
     wanted: new Set(forward.slots.watched.values()),
   });
   return { forward, gradients: found ?? new Map(), losses, traced };
-}
-
-/** The losses, and the seed of those that a backward pass starts from. */
-function lossValues(
-  { context: cx, packing, logits }: Pick<ForwardRun, "context" | "packing" | "logits">,
-  sequences: readonly PlannedSequence[],
-  { allLogits, seeds }: { allLogits: boolean; seeds: [Tensor, Tensor][] },
-): (Tensor | undefined)[] {
-  const rowOf = (s: number) => allLogits ? packing.starts[s]! + packing.lengths[s]! - 1 : s;
-  const withLoss = sequences.flatMap(({ loss, trace }, s) => loss ? [{ loss, trace, s }] : []);
-  if (withLoss.length === 0) return sequences.map(() => undefined);
-  const values = lossesOf(
-    cx,
-    logits,
-    withLoss.map(({ loss, s }) => ({ loss, row: rowOf(s) })),
-  );
-  // A trace takes the place of the loss.
-  const seed = new Float32Array(withLoss.map(({ trace }) => trace === null ? 1 : 0));
-  if (seed.some((each) => each !== 0)) {
-    seeds.push([values, cx.arena.upload(seed, [seed.length], "seed")]);
-  }
-  return sequences.map((_, s) => {
-    const i = withLoss.findIndex((each) => each.s === s);
-    return i < 0 ? undefined : slice(detached(cx), values, { start: i, shape: [1] });
-  });
 }
 
 /** The hooks that write a sequence's ablations over its part of the packed batch. */

@@ -18,8 +18,12 @@ import {
   unembed,
 } from "../engine/model/transformer.ts";
 import { type RowLoss, rowLosses } from "../engine/tape/ops/loss.ts";
-import { slice } from "../engine/tape/ops/slice.ts";
-import type { Context } from "../engine/tape/op.ts";
+import { embed } from "../engine/tape/ops/embed.ts";
+import { linear } from "../engine/tape/ops/linear.ts";
+import { filled } from "../engine/tape/ops/map.ts";
+import { rowDot } from "../engine/tape/ops/reduce.ts";
+import { reshape, slice } from "../engine/tape/ops/slice.ts";
+import { type Context, detached } from "../engine/tape/op.ts";
 import type { Tensor } from "../engine/tape/tensor.ts";
 import type { LossTokens } from "./check_sequence.ts";
 import { gradientIn } from "./gradient_in.ts";
@@ -54,6 +58,39 @@ export function rowLossOf(
     case "zero":
       return { row, kind: "zero", coefficients };
   }
+}
+
+/**
+ * Logit differences from the output of the final layer norm at the positions of the
+ * losses, y [B, d_model]: ⟨y, Σ c_v W_U[v]⟩, so that no logits are computed: [B].
+ */
+export function logitDifferences(
+  cx: Context,
+  y: Tensor,
+  { model, losses }: { model: TransformerModel; losses: readonly Loss[] },
+): Tensor {
+  const { wU } = model.weights.global;
+  // Each loss's own tokens in its own order, so that its sum does not depend on the others.
+  const terms = losses.flatMap(({ targets, distractors }, loss) => [
+    ...targets.map((token) => ({ token, loss, c: 1 / targets.length })),
+    ...distractors.map((token) => ({ token, loss, c: -1 / distractors.length })),
+  ]);
+  const coefficients = new Float32Array(losses.length * terms.length);
+  terms.forEach(({ loss, c }, i) => coefficients[loss * terms.length + i] = c);
+  const ids = new Uint32Array(terms.flatMap(({ token }) => [token, 0]));
+  const constant = detached(cx);
+  const rows = embed(
+    constant,
+    { wE: wU, wPos: filled(constant, [1, wU.width], 0) },
+    cx.arena.upload(ids, [terms.length, 2], "tokens of the losses"),
+  );
+  const c = cx.arena.upload(
+    coefficients,
+    [losses.length, terms.length],
+    "coefficients of the losses",
+  );
+  const directions = linear(constant, c, { w: rows });
+  return reshape(cx, rowDot(cx, y, directions), [losses.length]);
 }
 
 /**

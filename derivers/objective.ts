@@ -9,14 +9,13 @@ import { pattern } from "../engine/model/recompute.ts";
 import { qkLogits } from "../engine/tape/ops/attention.ts";
 import { mul } from "../engine/tape/ops/elementwise.ts";
 import { linear } from "../engine/tape/ops/linear.ts";
-import { rowLosses } from "../engine/tape/ops/loss.ts";
 import { pick } from "../engine/tape/ops/slice.ts";
 import { type Context, detached } from "../engine/tape/op.ts";
 import { type LocationName, locationNames, locations } from "../engine/tape/locations.ts";
 import type { Tensor } from "../engine/tape/tensor.ts";
 import type { ResolvedTrace } from "./check_trace.ts";
 import { gradientIn } from "./gradient_in.ts";
-import { type Loss, lossInResidual, rowLossOf } from "./losses.ts";
+import { type Loss, lossInResidual } from "./losses.ts";
 import type { Residual } from "./nodes.ts";
 import type { PlannedSequence } from "./plan.ts";
 import { placeOfNode, type Recomputing, tracedFrom, valuesFrom } from "./recomputed.ts";
@@ -81,19 +80,6 @@ export function residualsOfTrace(trace: ResolvedTrace, nLayers: number): Residua
     layerIndex: nLayers - 1,
     position: last(nLayers),
   }];
-}
-
-/** The losses of the sequences that have one: [number of losses]. */
-export function lossesOf(
-  cx: Context,
-  logits: Tensor,
-  losses: readonly { loss: Loss; row: number }[],
-): Tensor {
-  return rowLosses(
-    cx,
-    logits,
-    losses.map(({ loss, row }) => rowLossOf(loss, { row, dVocab: logits.width })),
-  );
 }
 
 /**

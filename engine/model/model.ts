@@ -53,6 +53,8 @@ export interface ForwardOptions {
 export interface ForwardRun extends Disposable {
   /** [N, V], N positions of all sequences; [B, V] of the last ones; throws if not computed. */
   readonly logits: Tensor;
+  /** The output of the final layer norm, which the unembedding reads: [N, d_model]. */
+  readonly final: Tensor;
   readonly packing: Packing;
   readonly slots: Slots;
   /** For further ops on the results. */
@@ -212,7 +214,7 @@ function forward(
   const ids = new Uint32Array(
     sequences.flatMap((sequence) => sequence.flatMap((token, position) => [token, position])),
   );
-  const logits = transformer(context, model, {
+  const { final, logits } = transformer(context, model, {
     ids: arena.upload(ids, [packing.nRows, 2], "tokens and positions"),
     packing,
     slots,
@@ -225,6 +227,7 @@ function forward(
       if (logits !== undefined) return logits;
       throw new TypeError('Cannot read logits that were not computed: ask for logits "all"');
     },
+    final,
     packing,
     slots,
     context,

@@ -49,8 +49,16 @@ export interface Pass {
 /** Passes an activation through its slot. */
 export type Visit = (name: LocationName, x: Tensor) => Tensor;
 
-/** Logits of each row: [N, V], or [R, V] with `logitRows`. */
-export function transformer(cx: Context, model: TransformerModel, pass: Pass): Tensor | undefined {
+/** Where a forward pass ends. */
+export interface Output {
+  /** The output of the final layer norm, which the unembedding reads: [N, d_model]. */
+  readonly final: Tensor;
+  /** Logits of each row: [N, V], or [R, V] with `logitRows`, if they were wanted. */
+  readonly logits: Tensor | undefined;
+}
+
+/** Runs the model. */
+export function transformer(cx: Context, model: TransformerModel, pass: Pass): Output {
   const { global, layers } = model.weights;
   const visit = visitor(cx, pass, null);
   let x = visit("resid.post_emb", embed(cx, global, pass.ids)); // [N, d_model]
@@ -59,12 +67,13 @@ export function transformer(cx: Context, model: TransformerModel, pass: Pass): T
     x = cx.arena.tidy(() => block(cx, x, { w, layer, model, pass }));
     cx.arena.free(before);
   });
-  const y = visit("resid.post_ln_f", layerNorm(cx, x, { ...finalNorm(model), visit }));
-  if (pass.logitRows === null) return undefined;
-  if (pass.logitRows !== undefined) {
-    return unembed(cx, gatherRows(cx, y, pass.logitRows), model);
+  const final = visit("resid.post_ln_f", layerNorm(cx, x, { ...finalNorm(model), visit }));
+  const { logitRows } = pass;
+  if (logitRows === null) return { final, logits: undefined };
+  if (logitRows !== undefined) {
+    return { final, logits: unembed(cx, gatherRows(cx, final, logitRows), model) };
   }
-  return visit("logits", unembed(cx, y, model));
+  return { final, logits: visit("logits", unembed(cx, final, model)) };
 }
 
 function block(

@@ -91,7 +91,7 @@ const absent = 0xffffffff;
  * loops after 65535 turns in all.
  */
 function entriesPerThread(gpu: Gpu, k: number): number {
-  return gpu.facts.class === "cpu" ? 4096 : Math.max(256, 32 * k);
+  return gpu.facts.class === "cpu" ? 2048 : Math.max(256, 32 * k);
 }
 
 /**
