@@ -23,22 +23,120 @@
  */
 
 export * from "./engine/errors.ts";
-export { type AdapterFacts, type OpenGpuOptions } from "./engine/gpu/adapter.ts";
-export { Gpu, openGpu } from "./engine/gpu/gpu.ts";
+
+// The GPU
+export type { AdapterFacts, OpenGpuOptions } from "./engine/gpu/adapter.ts";
+export { type CommandCounts, type Dispatch, Gpu, openGpu } from "./engine/gpu/gpu.ts";
+export type { Access, Kernel } from "./engine/gpu/kernel.ts";
+export type { Bound, Range } from "./engine/gpu/pipelines.ts";
+export type { Block, MemoryUse, Texture } from "./engine/gpu/pool.ts";
+export type { KernelTime } from "./engine/gpu/timing.ts";
+
+// Tensors, ops, the tape, slots
+export {
+  type DimName,
+  dimNames,
+  type Location,
+  type LocationName,
+  locations,
+  type PassType,
+} from "./engine/tape/locations.ts";
+export type { Context, Inputs, Op, PerInput, Recorded } from "./engine/tape/op.ts";
+export * as ops from "./engine/tape/ops/mod.ts";
+export type { Packing } from "./engine/tape/packing.ts";
+export {
+  type Hook,
+  type HookFunction,
+  type HookPoint,
+  type SlotKey,
+  slotKey,
+  Slots,
+} from "./engine/tape/slots.ts";
+export { Tape } from "./engine/tape/tape.ts";
+export { Arena, readTensors, Tensor } from "./engine/tape/tensor.ts";
+
+// Models
+export {
+  type Autoencoder,
+  type AutoencoderSite,
+  autoencoderSites,
+  type AutoencoderWeights,
+  type LatentActivation,
+} from "./engine/model/autoencoder.ts";
+export type { ModelConfig } from "./engine/model/config.ts";
 export {
   type ForwardOptions,
   type ForwardRun,
   loadModel,
+  type LoadModelOptions,
   type Model,
+  type ModelSource,
 } from "./engine/model/model.ts";
-export { type LocationName, locations } from "./engine/tape/locations.ts";
-export { type Hook, slotKey } from "./engine/tape/slots.ts";
-export { Tape } from "./engine/tape/tape.ts";
-export { Arena, Tensor } from "./engine/tape/tensor.ts";
+export {
+  type ByteSource,
+  folderOf,
+  memoryFolder,
+  type SourceFolder,
+} from "./engine/model/source.ts";
+export type { Tokenizer } from "./engine/model/tokenizer.ts";
+export {
+  type GlobalWeightName,
+  globalWeights,
+  type LayerWeightName,
+  layerWeights,
+  type WeightRow,
+} from "./engine/model/weight_names.ts";
+export type { Weights } from "./engine/model/weights.ts";
+
+// Derived scalars
 export {
   type DerivedRun,
   type DerivedSequence,
   deriveScalars,
   type RunStats,
+  type ScalarRequest,
 } from "./derivers/derive.ts";
-export { type ScalarName, scalarNames, scalarTable } from "./derivers/table.ts";
+export type { NotComputable } from "./derivers/plan.ts";
+export {
+  type AutoencoderInput,
+  type NodeKind,
+  type NodeType,
+  nodeTypes,
+  type Place,
+  places,
+  type ScalarDimName,
+} from "./derivers/nodes.ts";
+export {
+  type ActivationIndex,
+  activationIndexSchema,
+  type DeriveRequestInput,
+  deriveRequestSchema,
+  type DstConfig,
+  dstConfigSchema,
+  type DstRequest,
+  dstRequestSchema,
+  type NodeIndex,
+  type NodeIndexForAttribution,
+  nodeIndexForAttributionSchema,
+  nodeIndexSchema,
+  type OneSequenceInput,
+  oneTraceConfigSchema,
+  type ResolvedDstConfig,
+  type TraceConfig,
+} from "./derivers/request.ts";
+export type { AutoencoderChoice, AutoencoderFacts } from "./derivers/choose_autoencoder.ts";
+export type { ModelFacts, SequenceFacts } from "./derivers/facts.ts";
+export type { Input } from "./derivers/inputs.ts";
+export type { Rule } from "./derivers/rule.ts";
+export {
+  type HostTensor,
+  type ScalarEntry,
+  type ScalarKey,
+  type ScalarSelection,
+  ScalarStore,
+  type ScalarTensor,
+  type TopkOptions,
+  type TopScalar,
+} from "./derivers/scalar_store.ts";
+export type { Asked, SequenceRun, Site, SlotRef, Where } from "./derivers/site.ts";
+export { type ScalarName, scalarNames, type ScalarRow, scalarTable } from "./derivers/table.ts";

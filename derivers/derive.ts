@@ -10,6 +10,7 @@ import { Arena, readTensors, sizeOf, type Tensor } from "../engine/tape/tensor.t
 import { type AutoencoderFacts, checkAutoencoders } from "./choose_autoencoder.ts";
 import { execute } from "./execute.ts";
 import { shapeOf } from "./facts.ts";
+import type { Input } from "./inputs.ts";
 import { type NotComputable, type PlannedScalar, planRun, planScalar } from "./plan.ts";
 import {
   asBatch,
@@ -18,9 +19,9 @@ import {
   type OneSequenceInput,
   parseDeriveRequest,
 } from "./request.ts";
-import { ScalarStore } from "./scalar_store.ts";
+import { type ScalarEntry, ScalarStore } from "./scalar_store.ts";
 import { createSequenceRun } from "./sequence_run.ts";
-import type { SequenceRun, SlotRef } from "./site.ts";
+import type { SequenceRun, Site, SlotRef } from "./site.ts";
 import type { ScalarName } from "./table.ts";
 
 /** A scalar to derive: its name, or its name and how. */
@@ -28,8 +29,11 @@ export type ScalarRequest = ScalarName | DstRequest;
 
 /** What was derived for one sequence. */
 export interface DerivedSequence {
+  /** Ids of the tokens. */
   readonly tokens: readonly number[];
+  /** Their texts. */
   readonly tokenStrings: readonly string[];
+  /** The scalars asked for that could be computed. */
   readonly scalars: ScalarStore;
   /** What was kept, for further computations such as those of `postprocess.ts`. */
   readonly run: SequenceRun;
@@ -49,7 +53,9 @@ export interface RunStats {
   readonly milliseconds: number;
   /** Most bytes of GPU memory in use by this run at a time. */
   readonly bytes: number;
+  /** Launches of kernels. */
   readonly dispatches: number;
+  /** Batches of commands handed to the driver. */
   readonly submits: number;
   /** Slots whose activation, and whose gradient, was kept. */
   readonly kept: { readonly activations: number; readonly gradients: number };
@@ -59,6 +65,7 @@ export interface RunStats {
 export interface DerivedRun extends DerivedSequence, Disposable {
   /** One entry for each sequence of the request; the run itself shows the first. */
   readonly sequences: readonly DerivedSequence[];
+  /** What it cost. */
   readonly stats: RunStats;
   /**
    * Derives more scalars of a sequence from the activations that were kept, without
@@ -158,20 +165,35 @@ function factsOf({ name, site, layers, nLatents, nInputs }: Autoencoder): Autoen
 /** Derives scalars of one sequence. */
 function deriveAll(run: SequenceRun, scalars: readonly PlannedScalar[]): ScalarStore {
   const store = new ScalarStore();
-  const { cx, facts } = run;
-  for (const { dst, row, config, layers, rules } of scalars) {
-    for (const { passType, rule } of rules) {
-      for (const layer of layers) {
-        const site = { dst, config, facts, layer, run, cx };
-        const value = cx.arena.tidy(() =>
-          rule.value(site, ...rule.inputs.map((input) => input.value(site)))
-        );
-        const named = value.view({ shape: namedShape(value, row.dims, run), label: dst });
-        store.add({ dst, passType, layerIndex: layer, tensor: named });
-      }
-    }
+  for (const scalar of scalars) {
+    for (const entry of deriveScalar(run, scalar)) store.add(entry);
   }
   return store;
+}
+
+/**
+ * Derives a scalar in all its layers.
+ *
+ * @param options `inputValue`: where an input's value comes from, if not from the run.
+ */
+export function deriveScalar<Name extends string>(
+  run: SequenceRun,
+  { dst, row, config, layers, rules }: PlannedScalar<Name>,
+  { inputValue = (input, site) => input.value(site) }: {
+    inputValue?: (input: Input, site: Site, place: number) => Tensor;
+  } = {},
+): (Omit<ScalarEntry, "dst"> & { readonly dst: Name })[] {
+  const { cx, facts } = run;
+  return rules.flatMap(({ passType, rule }) =>
+    layers.map((layer) => {
+      const site = { dst, config, facts, layer, run, cx };
+      const value = cx.arena.tidy(() =>
+        rule.value(site, ...rule.inputs.map((input, i) => inputValue(input, site, i)))
+      );
+      const tensor = value.view({ shape: namedShape(value, row.dims, run), label: dst });
+      return { dst, passType, layerIndex: layer, tensor };
+    })
+  );
 }
 
 /** The shape of a scalar; the number of latents follows from the number of values. */

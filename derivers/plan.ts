@@ -27,8 +27,8 @@ import { type SlotRef, slotRef } from "./site.ts";
 import { needsBackwardPass, type ScalarName, type ScalarRow, scalarTable } from "./table.ts";
 
 /** A scalar that will be derived. */
-export interface PlannedScalar {
-  readonly dst: ScalarName;
+export interface PlannedScalar<Name extends string = ScalarName> {
+  readonly dst: Name;
   readonly row: ScalarRow;
   readonly config: ResolvedDstConfig;
   /** `[null]` for a scalar without layers. */
@@ -40,12 +40,15 @@ export interface PlannedScalar {
 
 /** A scalar, or an activation to be saved, that cannot be computed, and why. */
 export interface NotComputable {
+  /** The sequence it was asked for, by its number. */
   readonly sequence: number;
   /** As asked for. */
   readonly dst: ScalarName | LocationName;
+  /** As asked for. */
   readonly config: DstConfig | null;
   /** Class of the mistake. */
   readonly error: string;
+  /** What was asked, why it cannot be, and what would make it work. */
   readonly message: string;
 }
 
@@ -128,7 +131,7 @@ function planSequence(
     }
   };
   for (const asked of request.dsts) {
-    attempt(asked, () => {
+    attempt({ dst: asked.dst, config: asked.config ?? null }, () => {
       checkNotRepeated(asked.dst, scalars.map(({ dst }) => dst));
       scalars.push(planScalar(asked, { facts, hasObjective }));
     });
@@ -148,14 +151,29 @@ function planSequence(
  *
  * @throws {RequestError} if it makes no sense with its configuration.
  */
-export function planScalar(
-  { dst, config: written }: DstRequest,
-  { facts, hasObjective }: { facts: SequenceFacts; hasObjective: boolean },
-): PlannedScalar {
-  const row: ScalarRow = scalarTable[dst];
-  const config = resolveConfig(written, { needsBackwardPass: needsBackwardPass(row) });
-  const { deriveGradients } = config;
+export function planScalar(asked: DstRequest, sequence: SequenceToPlan): PlannedScalar {
+  return planRow(scalarTable[asked.dst], asked, sequence);
+}
+
+/** What the plan of a scalar must know of the sequence. */
+export interface SequenceToPlan {
+  readonly facts: SequenceFacts;
+  /** Whether it has a loss or a trace. */
+  readonly hasObjective: boolean;
+}
+
+/** Plans a scalar of any row, of the table or not; see {@linkcode planScalar}. */
+export function planRow<Name extends string>(
+  row: ScalarRow,
+  { dst, config: written }: { dst: Name; config?: DstConfig | null | undefined },
+  { facts, hasObjective }: SequenceToPlan,
+): PlannedScalar<Name> {
   const { backward } = row;
+  const config = resolveConfig(written, {
+    needsBackwardPass: needsBackwardPass(row),
+    hasGradient: backward !== undefined && hasObjective,
+  });
+  const { deriveGradients } = config;
   checkBackward(dst, { deriveGradients, hasBackwardValue: backward !== undefined });
   const asked = { dst, config, facts };
   const allowed = checkLayers(dst, config.layerIndices, facts);

@@ -40,12 +40,22 @@ export const nodeIndexForAttributionSchema = nodeIndexSchema.extend({
   qKOrV: z.enum(["attn.q", "attn.k", "attn.v"]).nullish(),
 });
 
-/** The node that a backward pass starts at, or to which a direction belongs. */
-export const traceConfigSchema = z.strictObject({
+/** A trace without the node it may go towards. */
+export const oneTraceConfigSchema = z.strictObject({
   nodeIndex: nodeIndexSchema,
   preOrPostAct: z.enum(["pre", "post"]),
   detachLayerNormScale: z.boolean(),
   attentionTraceType: z.enum(["Q", "K", "QK", "V"]).nullish(),
+});
+
+/** See {@linkcode traceConfigSchema}. */
+// Its recursion is written out: inferred, it depends on which file is checked first.
+export type TraceConfig = (typeof oneTraceConfigSchema)["_output"] & {
+  readonly downstreamTraceConfig?: TraceConfig | null | undefined;
+};
+
+/** The node that a backward pass starts at, or to which a direction belongs. */
+export const traceConfigSchema: z.ZodType<TraceConfig, TraceConfig> = oneTraceConfigSchema.extend({
   get downstreamTraceConfig() {
     return traceConfigSchema.nullish();
   },
@@ -74,12 +84,15 @@ export const dstConfigSchema = z.strictObject({
   activationIndexForFakeGrad: activationIndexSchema.nullish(),
 });
 
-/** A scalar to derive; just its name stands for the default configuration. */
+/**
+ * A scalar to derive. Just its name asks for its values, and for its gradient where it has
+ * one and the sequence an objective; `null` for the default configuration.
+ */
 export const dstRequestSchema = z.preprocess(
   (entry) => typeof entry === "string" ? { dst: entry } : entry,
   z.strictObject({
     dst: z.enum(scalarNames),
-    config: dstConfigSchema.nullable().default(null),
+    config: dstConfigSchema.nullish(),
   }),
 );
 
@@ -113,29 +126,27 @@ export const deriveRequestSchema = z.strictObject({
 });
 
 /** See {@linkcode activationIndexSchema}. */
-export type ActivationIndex = z.infer<typeof activationIndexSchema>;
+export type ActivationIndex = (typeof activationIndexSchema)["_output"];
 /** See {@linkcode nodeIndexSchema}. */
-export type NodeIndex = z.infer<typeof nodeIndexSchema>;
+export type NodeIndex = (typeof nodeIndexSchema)["_output"];
 /** See {@linkcode nodeIndexForAttributionSchema}. */
-export type NodeIndexForAttribution = z.infer<typeof nodeIndexForAttributionSchema>;
-/** See {@linkcode traceConfigSchema}. */
-export type TraceConfig = z.infer<typeof traceConfigSchema>;
+export type NodeIndexForAttribution = (typeof nodeIndexForAttributionSchema)["_output"];
 /** Through which of its inputs a head is traced. */
 export type AttentionTraceType = NonNullable<TraceConfig["attentionTraceType"]>;
 /** See {@linkcode lossFnConfigSchema}. */
-export type LossFnConfig = z.infer<typeof lossFnConfigSchema>;
+export type LossFnConfig = (typeof lossFnConfigSchema)["_output"];
 /** See {@linkcode ablationSpecSchema}. */
-export type AblationSpec = z.infer<typeof ablationSpecSchema>;
+export type AblationSpec = (typeof ablationSpecSchema)["_output"];
 /** See {@linkcode dstConfigSchema}. */
-export type DstConfig = z.infer<typeof dstConfigSchema>;
+export type DstConfig = (typeof dstConfigSchema)["_output"];
 /** See {@linkcode dstRequestSchema}. */
-export type DstRequest = z.infer<typeof dstRequestSchema>;
+export type DstRequest = (typeof dstRequestSchema)["_output"];
 /** See {@linkcode sequenceRequestSchema}. */
-export type SequenceRequest = z.infer<typeof sequenceRequestSchema>;
+export type SequenceRequest = (typeof sequenceRequestSchema)["_output"];
 /** See {@linkcode deriveRequestSchema}. */
-export type DeriveRequest = z.infer<typeof deriveRequestSchema>;
+export type DeriveRequest = (typeof deriveRequestSchema)["_output"];
 /** A {@linkcode DeriveRequest} as written: with what has a default left out, perhaps. */
-export type DeriveRequestInput = z.input<typeof deriveRequestSchema>;
+export type DeriveRequestInput = (typeof deriveRequestSchema)["_input"];
 
 /** A scalar's configuration with nothing left out. */
 export interface ResolvedDstConfig {
@@ -154,17 +165,22 @@ export interface ResolvedDstConfig {
 }
 
 /**
- * Fills in the defaults. Without any configuration the gradient is derived too,
- * unless the scalar itself needs one; with a configuration, only if it says so.
+ * Fills in the defaults. With `null` the gradient is derived too, unless the scalar itself
+ * needs one; without a configuration where it can be; with one, only if it says so.
  *
  * @param options `needsBackwardPass`: whether the scalar's forward value needs a gradient.
+ * `hasGradient`: whether it has a gradient that this sequence's run can give.
  */
 export function resolveConfig(
-  config: DstConfig | null,
-  { needsBackwardPass }: { needsBackwardPass: boolean },
+  config: DstConfig | null | undefined,
+  { needsBackwardPass, hasGradient = false }: {
+    needsBackwardPass: boolean;
+    hasGradient?: boolean;
+  },
 ): ResolvedDstConfig {
+  const byDefault = config === null ? !needsBackwardPass : config === undefined && hasGradient;
   return {
-    deriveGradients: config === null ? !needsBackwardPass : config.deriveGradients ?? false,
+    deriveGradients: config?.deriveGradients ?? byDefault,
     layerIndices: config?.layerIndices ?? null,
     traceConfig: config?.traceConfig ?? null,
     nodeIndexForAttribution: config?.nodeIndexForAttribution ?? null,

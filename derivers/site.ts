@@ -19,7 +19,9 @@ import type { ResolvedDstConfig } from "./request.ts";
 export interface Asked {
   /** The scalar's name. */
   readonly dst: string;
+  /** With nothing left out. */
   readonly config: ResolvedDstConfig;
+  /** Sizes of the model and of the sequence. */
   readonly facts: SequenceFacts;
 }
 
@@ -31,8 +33,11 @@ export interface Where extends Asked {
 
 /** One activation, or its gradient, in one layer. */
 export interface SlotRef {
+  /** Where. */
   readonly location: LocationName;
+  /** `null` at a location without layers. */
   readonly layer: number | null;
+  /** The activation or its gradient. */
   readonly pass: PassType;
 }
 
@@ -43,8 +48,11 @@ export function slotRef(location: LocationName, layer: number | null, pass: Pass
 
 /** The activations of one sequence of a run, and what was computed from them. */
 export interface SequenceRun {
+  /** The model that was run. */
   readonly model: Model;
+  /** Sizes of the model and of the sequence. */
   readonly facts: SequenceFacts;
+  /** For further ops, whose results the run owns. */
   readonly cx: Context;
   /** Of this sequence alone. */
   readonly packing: Packing;
@@ -63,7 +71,9 @@ export interface SequenceRun {
 
 /** A scalar in one layer, of a run. */
 export interface Site extends Where {
+  /** What was kept. */
   readonly run: SequenceRun;
+  /** For ops. */
   readonly cx: Context;
 }
 

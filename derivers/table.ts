@@ -77,6 +77,7 @@ export interface ScalarRow {
   readonly nodeType: NodeType;
   /** How it is computed, for people. */
   readonly formula: string;
+  /** How it is computed. */
   readonly rule: Rule;
   /** How its gradient is computed, if it has one. */
   readonly backward?: Rule;

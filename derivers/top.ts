@@ -7,6 +7,8 @@
 /** One array to select from. */
 export interface Part {
   readonly values: ArrayLike<number>;
+  /** Flat index of each value, ascending among equals; its place if absent. */
+  readonly indices?: ArrayLike<number>;
   /** For ties; -1 without a layer. */
   readonly layer: number;
   /** For ties: the place in the request. */
@@ -22,21 +24,26 @@ export interface Candidate {
 
 /**
  * The k entries with the largest values, descending, or the smallest, ascending.
- * Ties: the lower flat index, then the lower layer, then the earlier in the request.
- * A NaN counts as larger than every number, as it should be seen.
+ * Ties: the lower flat index, then the lower layer, then the earlier in the request;
+ * with `layersFirst`, the lower layer before the lower flat index. A NaN comes first from
+ * either end, as it should be seen.
  */
 export function selectTop(
   parts: readonly Part[],
-  { k, largest }: { k: number | null; largest: boolean },
+  { k, largest, layersFirst = false }: {
+    k: number | null;
+    largest: boolean;
+    layersFirst?: boolean;
+  },
 ): Candidate[] {
   const sign = largest ? 1 : -1;
   const key = (value: number) => Number.isNaN(value) ? Infinity : sign * value;
   const before = (a: Candidate, b: Candidate) => {
     const difference = key(b.value) - key(a.value);
     if (difference !== 0 && !Number.isNaN(difference)) return difference;
-    if (a.flat !== b.flat) return a.flat - b.flat;
     const [partA, partB] = [parts[a.part]!, parts[b.part]!];
-    return partA.layer - partB.layer || partA.order - partB.order;
+    const [flat, layer] = [a.flat - b.flat, partA.layer - partB.layer];
+    return (layersFirst ? layer || flat : flat || layer) || partA.order - partB.order;
   };
   const size = parts.reduce((sum, { values }) => sum + values.length, 0);
   const count = Math.min(k ?? size, size);
@@ -48,11 +55,12 @@ export function selectTop(
     kept = kept.slice(0, count);
     if (kept.length === count && count > 0) threshold = key(kept[count - 1]!.value);
   };
-  parts.forEach(({ values }, part) => {
-    for (let flat = 0; flat < values.length; flat++) {
-      const value = values[flat]!;
-      if (key(value) < threshold) continue;
-      kept.push({ part, flat, value });
+  parts.forEach(({ values, indices }, part) => {
+    for (let i = 0; i < values.length; i++) {
+      const value = values[i]!;
+      // False for a NaN, which has to come in.
+      if (largest ? value < threshold : value > -threshold) continue;
+      kept.push({ part, flat: indices?.[i] ?? i, value });
       if (kept.length >= 2 * count + 1024) shrink();
     }
   });

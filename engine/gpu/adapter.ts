@@ -30,10 +30,15 @@ export interface AdapterFacts {
   readonly name: string;
   /** Whether kernels run on a GPU or are emulated on the CPU. */
   readonly class: "cpu" | "gpu";
+  /** Most bytes of a buffer that one binding spans. */
   readonly maxBindingBytes: number;
+  /** Most bytes of a buffer. */
   readonly maxBufferBytes: number;
+  /** Most workgroups in one dimension of a dispatch. */
   readonly maxWorkgroups: number;
+  /** Most texels along one side of a texture. */
   readonly maxTextureSide: number;
+  /** What offsets into a uniform buffer are multiples of, in bytes. */
   readonly uniformAlignment: number;
 }
 

@@ -18,7 +18,9 @@ import { type KernelTime, Timer } from "./timing.ts";
 
 /** One launch of a kernel. */
 export interface Dispatch<Binding extends string, Uniform extends string> {
+  /** What each binding sees. */
   readonly bind: Readonly<Record<Binding, Bound>>;
+  /** The members of the kernel's `Params`. */
   readonly uniforms: Readonly<Record<Uniform, number>>;
   /** Workgroups along x, y and z. */
   readonly workgroups: readonly [number, number?, number?];
@@ -26,8 +28,11 @@ export interface Dispatch<Binding extends string, Uniform extends string> {
 
 /** Counts of what was recorded since the GPU was opened. */
 export interface CommandCounts {
+  /** Launches of kernels. */
   readonly dispatches: number;
+  /** Batches of commands handed to the driver. */
   readonly submits: number;
+  /** Transfers to the host. */
   readonly reads: number;
 }
 

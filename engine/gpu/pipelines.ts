@@ -10,8 +10,11 @@ import type { Block, Texture } from "./pool.ts";
 
 /** Part of a block: what one binding sees of a tensor larger than the binding limit. */
 export interface Range {
+  /** The whole. */
   readonly block: Block;
+  /** Where the part begins. */
   readonly byteOffset: number;
+  /** How long it is. */
   readonly bytes: number;
 }
 

@@ -13,7 +13,9 @@ import type { AdapterFacts } from "./adapter.ts";
 
 /** A piece of GPU memory, as large as its size class. */
 export interface Block {
+  /** Tells it from every other. */
   readonly id: number;
+  /** WebGPU's own object. */
   readonly buffer: GPUBuffer;
   /** Size of the buffer, the class of the size asked for. */
   readonly bytes: number;
@@ -29,11 +31,17 @@ export interface Block {
 
 /** A storage texture of rgba32float. */
 export interface Texture {
+  /** Tells it from every other. */
   readonly id: number;
+  /** WebGPU's own object. */
   readonly texture: GPUTexture;
+  /** The view that is bound. */
   readonly view: GPUTextureView;
+  /** Texels along x. */
   readonly width: number;
+  /** Texels along y. */
   readonly height: number;
+  /** Sixteen for each texel. */
   readonly bytes: number;
 }
 

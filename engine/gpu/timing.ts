@@ -6,8 +6,11 @@
 
 /** Time spent in one kernel. */
 export interface KernelTime {
+  /** Its label. */
   readonly kernel: string;
+  /** How often it was launched. */
   readonly dispatches: number;
+  /** Time from submission to completion, all launches together. */
   readonly milliseconds: number;
 }
 

@@ -70,12 +70,17 @@ export type LatentActivation =
 
 /** A sparse autoencoder. */
 export interface Autoencoder {
+  /** As its configuration says. */
   readonly name: string;
+  /** What it reads, as its configuration says it. */
   readonly site: AutoencoderSite;
   /** The activation it reads. */
   readonly input: LocationName;
+  /** M. */
   readonly nLatents: number;
+  /** Width of what it reads. */
   readonly nInputs: number;
+  /** From pre-activations to latents. */
   readonly activation: LatentActivation;
   /** Its weights, in the layers it has. */
   readonly layers: ReadonlyMap<number, AutoencoderWeights>;

@@ -39,6 +39,7 @@ export interface ForwardOptions {
   readonly save?: ReadonlySet<SlotKey>;
   /** Slots whose gradient is wanted; needs a tape. */
   readonly gradients?: ReadonlySet<SlotKey>;
+  /** Autoencoders spliced in where their input is. */
   readonly autoencoders?: readonly Autoencoder[];
   /**
    * Which logits to compute: of all positions, the default; of each sequence's last
@@ -55,7 +56,9 @@ export interface ForwardRun extends Disposable {
   readonly logits: Tensor;
   /** The output of the final layer norm, which the unembedding reads: [N, d_model]. */
   readonly final: Tensor;
+  /** Where each sequence's rows are. */
   readonly packing: Packing;
+  /** What the slots kept. */
   readonly slots: Slots;
   /** For further ops on the results. */
   readonly context: Context;
@@ -63,10 +66,15 @@ export interface ForwardRun extends Disposable {
 
 /** A GPT-2 family model on the GPU. */
 export interface Model extends Disposable {
+  /** Where it is. */
   readonly gpu: Gpu;
+  /** As its configuration says, or its folder is called. */
   readonly name: string;
+  /** Its sizes. */
   readonly config: ModelConfig;
+  /** On the GPU. */
   readonly weights: Weights;
+  /** Text to tokens and back. */
   readonly tokenizer: Tokenizer;
   /** Where it was loaded from. */
   readonly folder: SourceFolder;

@@ -12,7 +12,9 @@ import { type GlobalWeightName, type LayerWeightName, resolveWeights } from "./w
 
 /** Weights, by our names: `engine/model/weight_names.ts` says what each is. */
 export interface Weights {
+  /** Those that there is one of. */
   readonly global: Readonly<Record<GlobalWeightName, Tensor>>;
+  /** Those of each layer. */
   readonly layers: readonly Readonly<Record<LayerWeightName, Tensor>>[];
 }
 

@@ -10,8 +10,11 @@ import type { Arena, Tensor } from "./tensor.ts";
 
 /** Where ops run: the GPU, who owns their results, and the tape that records them, if any. */
 export interface Context {
+  /** Where. */
   readonly gpu: Gpu;
+  /** Owns what ops make. */
   readonly arena: Arena;
+  /** Records what depends on something it watches. */
   readonly tape?: Tape | undefined;
 }
 
@@ -20,8 +23,11 @@ export type Inputs = readonly (Tensor | undefined)[];
 
 /** An op that ran. */
 export interface Recorded<I extends Inputs, Attributes> {
+  /** What it read. */
   readonly inputs: I;
+  /** What else it was told. */
   readonly attributes: Attributes;
+  /** What it gave. */
   readonly output: Tensor;
 }
 

@@ -19,6 +19,7 @@ import { nearest } from "./nearest.ts";
 
 /** Where a hook is called. */
 export interface HookPoint {
+  /** The slot's location. */
   readonly location: LocationName;
   /** The layer, or `null` at a location without layers. */
   readonly layer: number | null;
@@ -33,6 +34,7 @@ export type HookFunction = (x: Tensor, point: HookPoint) => Tensor | undefined |
 
 /** A hook and where it belongs. */
 export interface Hook {
+  /** The slot's location. */
   readonly location: LocationName;
   /** The layer; `null` or absent for every layer, or where there are none. */
   readonly layer?: number | null;
@@ -41,6 +43,7 @@ export interface Hook {
    * activation once it has been saved.
    */
   readonly pass: "forward" | "backward" | "after";
+  /** The function. */
   readonly run: HookFunction;
 }
 
@@ -70,6 +73,8 @@ export class Slots {
   readonly #watched = new Map<SlotKey, Tensor>();
 
   /**
+   * Slots with these hooks.
+   *
    * @param options `save`: slots whose activation is kept. `gradients`: slots
    * whose gradient is wanted.
    * @throws {TypeError} if a hook's location does not exist, naming the nearest.
@@ -160,6 +165,8 @@ export class Slots {
   }
 
   /**
+   * Checks that every hook of these passes fired.
+   *
    * @throws {Error} if a hook never fired: its slot does not exist in this run,
    * or, for a backward hook, no gradient came by.
    */

@@ -120,6 +120,7 @@ export class Arena implements Disposable {
   /** Whether its tensors, once written, never change: weights of a loaded model. */
   readonly constant: boolean;
 
+  /** An arena on a GPU. */
   constructor(gpu: Gpu, { constant = false }: { constant?: boolean } = {}) {
     this.gpu = gpu;
     this.constant = constant;

@@ -36,7 +36,7 @@ Deno.test("parseDeriveRequest() fills in what may be left out", () => {
       lossFnConfig: null,
       traceConfig: null,
       ablationSpecs: [],
-      dsts: [{ dst: "logits", config: null }, { dst: "mlp_post_act", config: null }],
+      dsts: [{ dst: "logits" }, { dst: "mlp_post_act" }],
       saveActivations: [],
     }],
   });
@@ -119,6 +119,10 @@ Deno.test("resolveConfig() derives gradients by default only without a configura
   const needsNot = { needsBackwardPass: false };
   deepStrictEqual(resolveConfig(null, needs).deriveGradients, false);
   deepStrictEqual(resolveConfig(null, needsNot).deriveGradients, true);
+  deepStrictEqual(resolveConfig(undefined, needsNot).deriveGradients, false);
+  const hasGradient = { ...needsNot, hasGradient: true };
+  deepStrictEqual(resolveConfig(undefined, hasGradient).deriveGradients, true);
+  deepStrictEqual(resolveConfig({}, hasGradient).deriveGradients, false);
   deepStrictEqual(resolveConfig({ layerIndices: [1] }, needsNot), {
     deriveGradients: false,
     layerIndices: [1],

@@ -86,19 +86,24 @@ const words = 2;
 const absent = 0xffffffff;
 
 /**
- * Entries that one thread looks through: enough to make candidates rare among them. An
- * entry takes up to 1 + 2 log2(K) turns of a loop, and llvmpipe silently ends a kernel's
- * loops after 65535 turns in all.
+ * Entries that one thread looks through: enough to make candidates rare among them, but
+ * llvmpipe silently ends a kernel's loops after 65535 turns in all. An entry takes up to
+ * 2 log2(K) turns, and 8 more while it waits for the other lanes of a vector.
  */
 function entriesPerThread(gpu: Gpu, k: number): number {
   return gpu.facts.class === "cpu" ? 2048 : Math.max(256, 32 * k);
 }
 
 /**
- * Whether selecting `k` from an end of a row on the GPU reads back a good deal less
- * than the row.
+ * Whether selecting `k` from each end of rows where they are takes less time than reading
+ * them. A CPU rasteriser's memory is the host's own: there it takes many entries and few
+ * candidates.
  */
-export function isWorthSelecting(gpu: Gpu, { width, k }: { width: number; k: number }): boolean {
+export function isWorthSelecting(
+  gpu: Gpu,
+  { rows = 1, width, k }: { rows?: number; width: number; k: number },
+): boolean {
+  if (gpu.facts.class === "cpu") return k <= 16 && rows * width >= 2 ** 20;
   return k <= maxRowTopK && width >= entriesPerThread(gpu, k) / 2;
 }
 

@@ -1,0 +1,3 @@
+import { testGoldenCases } from "./golden_case_tests.ts";
+
+testGoldenCases("tiny");
