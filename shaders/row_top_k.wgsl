@@ -82,20 +82,33 @@ fn row_top_k(
     // Nothing gets into a heap without room.
     var to_beat_high = select(0x7fffffff, WORST, params.largest > 0u);
     var to_beat_low = select(0x7fffffff, WORST, params.smallest > 0u);
-    for (var c = i % params.parts; c < params.width; c += params.parts) {
-      // Integers in the order of the floats; -0 equals 0, and a NaN comes first from
-      // either end, level with an infinity.
-      let bits = x[first + c];
-      let size = bits & 0x7fffffffu;
-      let magnitude = i32(min(size, INFINITY_BITS));
-      let is_nan = size > INFINITY_BITS;
-      let from_above = select(magnitude, -magnitude, bits != size && !is_nan);
-      let from_below = select(-from_above, magnitude, is_nan);
-      if (from_above > to_beat_high) {
-        to_beat_high = replace_worst(high, params.largest, from_above, c);
+    var c = i % params.parts;
+    loop {
+      // On to the next entry that gets into a heap, in a loop that does little else: a CPU
+      // rasteriser runs through what follows whether or not a lane takes part.
+      var from_above = WORST;
+      var from_below = WORST;
+      while (c < params.width && from_above <= to_beat_high && from_below <= to_beat_low) {
+        // Integers in the order of the floats; -0 equals 0, and a NaN comes first from
+        // either end, level with an infinity.
+        let bits = x[first + c];
+        let size = bits & 0x7fffffffu;
+        let magnitude = i32(min(size, INFINITY_BITS));
+        let is_nan = size > INFINITY_BITS;
+        from_above = select(magnitude, -magnitude, bits != size && !is_nan);
+        from_below = select(-from_above, magnitude, is_nan);
+        c += params.parts;
       }
-      if (from_below > to_beat_low) {
-        to_beat_low = replace_worst(low, params.smallest, from_below, c);
+      let gets_in_high = from_above > to_beat_high;
+      let gets_in_low = from_below > to_beat_low;
+      if (!gets_in_high && !gets_in_low) {
+        break;
+      }
+      if (gets_in_high) {
+        to_beat_high = replace_worst(high, params.largest, from_above, c - params.parts);
+      }
+      if (gets_in_low) {
+        to_beat_low = replace_worst(low, params.smallest, from_below, c - params.parts);
       }
     }
     var at = params.out_start + i * (params.largest + params.smallest) * 2u;
