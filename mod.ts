@@ -12,8 +12,8 @@
  *
  * using model = await loadModel("models/recall");
  * using run = await deriveScalars(model, {
- *   prompt: "river stone cloud river",
- *   lossFnConfig: { name: "logit_diff", targetTokens: [" stone"] },
+ *   prompt: "ocean cloud paper shoe paint ocean",
+ *   lossFnConfig: { name: "logit_diff", targetTokens: [" cloud"] },
  *   dsts: ["mlp_act_times_grad", "unflattened_attn_act_times_grad"],
  * });
  * for (const { node, value } of await run.scalars.topk(10)) console.log(node, value);
@@ -78,6 +78,7 @@ export {
   memoryFolder,
   type SourceFolder,
 } from "./engine/model/source.ts";
+export { type TensorData, writeSafetensors } from "./engine/model/safetensors_write.ts";
 export type { Tokenizer } from "./engine/model/tokenizer.ts";
 export {
   type GlobalWeightName,
@@ -140,3 +141,62 @@ export {
 } from "./derivers/scalar_store.ts";
 export type { Asked, SequenceRun, Site, SlotRef, Where } from "./derivers/site.ts";
 export { type ScalarName, scalarNames, type ScalarRow, scalarTable } from "./derivers/table.ts";
+export {
+  createGroups,
+  type Group,
+  type GroupId,
+  groupIds,
+  type Groups,
+  type GroupStore,
+  topNodes,
+  type TopNodesOptions,
+  unionOfNodes,
+  valuesAtNodes,
+} from "./derivers/groups.ts";
+export {
+  deriveMultiPass,
+  type InputOfScalar,
+  inputsOf,
+  type InputSource,
+  inputSources,
+  type MultiPassScalar,
+  type TwoPasses,
+} from "./derivers/multi_pass.ts";
+export {
+  isDefinedFor,
+  type PostprocessorName,
+  postprocessorNames,
+  postprocessorNeeds,
+  residualReads,
+  residualWrites,
+  tokenPairAttributions,
+  tokenReads,
+  tokenWrites,
+} from "./derivers/postprocess.ts";
+export {
+  type HostStore,
+  storeFromJson,
+  type StoreJson,
+  storeJsonSchema,
+  storesFromSafetensors,
+  storesToSafetensors,
+  storeToJson,
+} from "./derivers/serialise.ts";
+export {
+  maxAbsOf,
+  maxOf,
+  type NestedSum,
+  nestedSum,
+  numelOf,
+  numNonzeroOf,
+  type ScalarSum,
+  sumAbsOf,
+  sumOf,
+  type SumOptions,
+} from "./derivers/sums.ts";
+export {
+  type TokenScore,
+  type TokenScores,
+  topTokens,
+  topTokensOfValues,
+} from "./derivers/top_tokens.ts";

@@ -21,9 +21,9 @@ import { percent, quoted } from "./text_format.ts";
 
 /** The prompt, its answer, and an answer that is as good to whoever has not read it. */
 const story = {
-  prompt: "river stone cloud lamp forest river",
-  target: " stone",
-  distractor: " cloud",
+  prompt: "ocean cloud paper shoe paint ocean",
+  target: " cloud",
+  distractor: " ocean",
 } as const;
 
 const folder = fileURLToPath(new URL("../models/recall", import.meta.url));

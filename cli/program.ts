@@ -68,7 +68,7 @@ function addDebug(program: Command, setExitCode: SetExitCode): void {
       "after",
       example(
         'debug --model models/recall --prompt "river stone cloud river" \\\n' +
-          '    --target " stone" --distractor " cloud" --ablate attention_head:1.3',
+          '    --target " cloud" --distractor " ocean" --ablate attention_head:0.1@1',
       ),
     )
     .action(async (options: DebugArguments, command: Command) => {

@@ -35,6 +35,7 @@ export type GroupId = (typeof groupIds)[number];
 
 /** Scalars that say the same of nodes of different types. */
 export interface Group {
+  /** What the scalars say. */
   readonly groupId: GroupId;
   /** One for each node type. */
   readonly scalars: readonly ScalarName[];
@@ -50,7 +51,9 @@ export interface Groups {
 
 /** Groups, and a store with all of their scalars. */
 export interface GroupStore {
+  /** Which scalars. */
   readonly groups: Groups;
+  /** Their values. */
   readonly scalars: ScalarStore<ScalarTensor>;
 }
 
@@ -60,6 +63,7 @@ export interface TopNodesOptions {
   readonly topAndBottomK: number | null;
   /** Only nodes of this token; counted from the end if negative. */
   readonly tokenIndex?: number | null;
+  /** Values, the default, or gradients. */
   readonly passType?: PassType;
 }
 

@@ -23,13 +23,17 @@ export type InputSource = (typeof inputSources)[number];
 
 /** Two sequences, each of its own run or both of one. */
 export interface TwoPasses {
+  /** What is explained. */
   readonly main: SequenceRun;
+  /** What it is compared with. */
   readonly baseline: SequenceRun;
 }
 
 /** A scalar, and where its inputs come from. */
 export interface MultiPassScalar {
+  /** The scalar. */
   readonly dst: ScalarName;
+  /** How it is derived. */
   readonly config?: Omit<DstConfig, "deriveGradients">;
   /** One for each of the scalar's inputs, in their order; see {@linkcode inputsOf}. */
   readonly sources: readonly InputSource[];

@@ -157,7 +157,7 @@ export const storeJsonSchema = z.strictObject({
 });
 
 /** See {@linkcode storeJsonSchema}. */
-export type StoreJson = z.infer<typeof storeJsonSchema>;
+export type StoreJson = (typeof storeJsonSchema)["_output"];
 
 /** A store as JSON; infinities and NaN are the strings "inf", "-inf" and "nan", and -0 is 0. */
 export async function storeToJson(store: ScalarStore<ScalarTensor>): Promise<StoreJson> {

@@ -32,6 +32,7 @@ export interface SumOptions extends ScalarSelection {
 export interface ScalarSum {
   /** The dimensions kept that the scalars have, in their order. */
   readonly dims: readonly ScalarDimName[];
+  /** Lengths of the dimensions kept. */
   readonly shape: readonly number[];
   /** Row-major; one number if no dimension is kept. */
   readonly values: Float64Array;

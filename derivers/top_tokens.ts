@@ -11,7 +11,9 @@ import { selectTop } from "./top.ts";
 
 /** A token and what a vector over the vocabulary says of it. */
 export interface TokenScore {
+  /** Its id. */
   readonly token: number;
+  /** The vector's entry. */
   readonly scalar: number;
   /** The scalar over the larger magnitude of the first of both ends; 0 if that is 0. */
   readonly normalizedScalar: number;
