@@ -45,7 +45,7 @@ export class Reader {
     this.#device.queue.writeBuffer(source, 0, sample);
     try {
       const staging = this.#copy([{ buffer: source, bytes: 8 }]);
-      const read = new Uint32Array(mapNow(staging).slice(0, 8));
+      const read = new Uint32Array(mapNow(staging, 8).slice(0, 8));
       staging.unmap();
       this.#blocks = read[0] === sample[0] && read[1] === sample[1];
     } catch {
@@ -59,7 +59,7 @@ export class Reader {
   readNow(wanted: readonly Wanted[]): ArrayBuffer[] {
     const staging = this.#copy(wanted.map(({ block, bytes }) => ({ buffer: block.buffer, bytes })));
     try {
-      return split(mapNow(staging), wanted);
+      return split(mapNow(staging, stagingSize(wanted)), wanted);
     } finally {
       staging.unmap();
     }
@@ -109,9 +109,10 @@ export class Reader {
   }
 }
 
-function mapNow(staging: GPUBuffer): ArrayBuffer {
-  staging.mapAsync(GPUMapMode.READ).catch(() => {});
-  return staging.getMappedRange();
+/** Maps the first bytes: what is mapped is copied, so no more than is read. */
+function mapNow(staging: GPUBuffer, bytes: number): ArrayBuffer {
+  staging.mapAsync(GPUMapMode.READ, 0, bytes).catch(() => {});
+  return staging.getMappedRange(0, bytes);
 }
 
 function aligned(bytes: number): number {

@@ -17,7 +17,7 @@ gpuTest("demo shows the answer, the head behind it, and the answer gone without 
 
 gpuTest("examples run and print what they say", async ({ t }) => {
   const wanted = {
-    "ablate_head.ts": /whole model +\d+\.\d %\n +without head 0\.1/,
+    "ablate_head.ts": /whole model +\d+\.\d %\n +without head 0\.0/,
     "top_scalars.ts": /attention_head \d\.\d +" \w+"@\d -> " \w+"@\d/,
     "read_activation.ts": /head 1\.1( +\d+)+/,
   };
