@@ -47,20 +47,34 @@ export function selectTop(
   };
   const size = parts.reduce((sum, { values }) => sum + values.length, 0);
   const count = Math.min(k ?? size, size);
-  // Whatever is below the worst of a full selection cannot come in: most entries.
+  // Whatever is below the worst of a full selection, or equal and behind it, cannot come
+  // in: most entries.
   let kept: Candidate[] = [];
-  let threshold = -Infinity;
+  let worst = largest ? -Infinity : Infinity;
+  let worstFlat = Infinity;
+  let worstLayer = Infinity;
   const shrink = () => {
     kept.sort(before);
     kept = kept.slice(0, count);
-    if (kept.length === count && count > 0) threshold = key(kept[count - 1]!.value);
+    const last = kept[count - 1];
+    if (last === undefined || Number.isNaN(last.value)) return;
+    worst = last.value;
+    worstFlat = last.flat;
+    worstLayer = parts[last.part]!.layer;
   };
-  parts.forEach(({ values, indices }, part) => {
+  parts.forEach(({ values, indices, layer }, part) => {
     for (let i = 0; i < values.length; i++) {
       const value = values[i]!;
       // False for a NaN, which has to come in.
-      if (largest ? value < threshold : value > -threshold) continue;
-      kept.push({ part, flat: indices?.[i] ?? i, value });
+      if (largest ? value < worst : value > worst) continue;
+      const flat = indices?.[i] ?? i;
+      if (value === worst) {
+        const behind = layersFirst
+          ? layer > worstLayer || layer === worstLayer && flat > worstFlat
+          : flat > worstFlat || flat === worstFlat && layer > worstLayer;
+        if (behind) continue;
+      }
+      kept.push({ part, flat, value });
       if (kept.length >= 2 * count + 1024) shrink();
     }
   });
