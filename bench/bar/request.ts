@@ -1,0 +1,64 @@
+/**
+ * A whole debugger request against a forward and backward pass, and against the
+ * reference's own time.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+
+import { batchedTdb } from "../../server/answer.ts";
+import { openSession } from "../../server/session.ts";
+import { debuggerRequest } from "../support/debugger_request.ts";
+import { runForwardBackward } from "../support/forward_work.ts";
+import { measure, median, ratios, spread } from "../support/measure.ts";
+import { randomModel, someTokens } from "../support/random_model.ts";
+import type { BarOptions, Row } from "./row.ts";
+
+/** The reference on 2 cores (PyTorch 1.13, OpenBLAS), in seconds by tokens. */
+const referenceSeconds = { 16: 2.8, 64: 4.9 } as const;
+
+/** Rows about requests. */
+export async function requestRows({ gpu, quick }: BarOptions): Promise<Row[]> {
+  using model = randomModel(gpu, "gpt2");
+  const session = await openSession(model);
+  const rows: Row[] = [];
+  for (const [text, seconds] of Object.entries(referenceSeconds)) {
+    const length = Number(text);
+    const tokens = someTokens(length);
+    const request = debuggerRequest(tokens);
+    const before = gpu.counts().reads;
+    const { inferenceSubResponses: [response] } = await batchedTdb(session, request);
+    const reads = gpu.counts().reads - before;
+    assert.equal(response!.inferenceResponse.inferenceAndTokenData.tokensAsInts.length, length);
+
+    const measured = await measure(gpu, {
+      passes: () => runForwardBackward(model, tokens),
+      request: () => batchedTdb(session, request),
+    }, { rounds: quick ? 3 : 9, least: 1 });
+    const over = ratios(measured, "request", "passes");
+    const { passes, request: whole } = measured.milliseconds;
+    const name = `debugger request, T = ${length}`;
+    rows.push(
+      {
+        question: `${name}, over forward and backward`,
+        value: median(over),
+        spread: spread(over),
+        bar: { atMost: 1.3 },
+        detail: `${median(whole).toFixed(0)} ms over ${median(passes).toFixed(0)} ms`,
+      },
+      {
+        question: `${name}, over the reference's ${seconds} s`,
+        value: median(whole) / 1000 / seconds,
+        spread: spread(whole),
+        bar: gpu.facts.class === "cpu" ? { atMost: 1 } : null,
+      },
+      {
+        question: `${name}: read-backs`,
+        value: reads,
+        bar: { atMost: 1 },
+      },
+    );
+  }
+  return rows;
+}
