@@ -1,56 +1,72 @@
 /**
- * `deno run --allow-all bench/bar.ts [--quick] [--only matmul,forward,request,runs,start]`:
- * what is asked of hooktape's speed, what was measured, and whether it is met. Writes the
- * table to `bench/results/`.
+ * Measures every row of the bar in one run, prints the table, and keeps it under `results/`.
+ *
+ * `deno run --allow-all bench/bar.ts [--only matmul,forward,…] [--quick] [--where]`. With
+ * `--where`, prints instead in which kernels the time of each kind of run goes.
  *
  * @module
  */
 
 import { openGpu } from "../engine/gpu/gpu.ts";
 import { forwardRows } from "./bar/forward.ts";
+import { loadingRows } from "./bar/loading.ts";
 import { matmulRows } from "./bar/matmul.ts";
+import { peersRows } from "./bar/peers.ts";
 import { requestRows } from "./bar/request.ts";
 import { type BarOptions, type Row, tableOf } from "./bar/row.ts";
 import { runsRows } from "./bar/runs.ts";
 import { startRows } from "./bar/start.ts";
+import { printWhere } from "./bar/where.ts";
+import { circumstances, headOf, load, slugOf, writeResult } from "./support/results.ts";
 
-const parts: Record<string, (options: BarOptions) => Promise<Row[]>> = {
+const parts: Readonly<Record<string, (options: BarOptions) => Promise<Row[]>>> = {
   matmul: matmulRows,
+  peers: peersRows,
   forward: forwardRows,
   request: requestRows,
   runs: runsRows,
+  loading: loadingRows,
   start: startRows,
 };
 
-const quick = Deno.args.includes("--quick");
-const at = Deno.args.indexOf("--only");
-const only = at < 0 ? Object.keys(parts) : Deno.args[at + 1]!.split(",");
-
-const rows: Row[] = [];
-using gpu = await openGpu();
-const { name, class: kind } = gpu.facts;
-for (const part of only) {
-  console.error(`measuring ${part}`);
-  rows.push(...await parts[part]!({ gpu, quick }));
-  gpu.trim();
+/** Which parts, and how. */
+function parseArgs(args: readonly string[]) {
+  let only = Object.keys(parts);
+  const flags = { "--quick": false, "--where": false };
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i]!;
+    if (arg === "--only") only = (args[++i] ?? "").split(",");
+    else if (Object.hasOwn(flags, arg)) flags[arg as keyof typeof flags] = true;
+    else throw new TypeError(`Cannot use option "${arg}": there are --only, --quick and --where`);
+  }
+  const unknown = only.find((name) => !Object.hasOwn(parts, name));
+  if (unknown !== undefined) {
+    throw new TypeError(
+      `Cannot measure "${unknown}": the parts are ${Object.keys(parts).join(", ")}`,
+    );
+  }
+  return { only, quick: flags["--quick"], where: flags["--where"] };
 }
 
-const { stdout } = await new Deno.Command("git", { args: ["rev-parse", "--short", "HEAD"] })
-  .output();
-const commit = new TextDecoder().decode(stdout).trim();
-const date = new Date().toISOString().slice(0, 10);
-const load = Deno.loadavg()[0]!.toFixed(1);
-const head = `# The bar on ${name}
-
-Adapter: ${name} (${kind}); ${navigator.hardwareConcurrency} cores; Deno ${Deno.version.deno}; ${date};
-commit ${commit}; load average ${load} at the end. Medians of rounds in which what is compared runs
-in turn; ± is half the distance of the quartiles.
-`;
-const table = tableOf(rows);
-console.log(table);
-if (!quick && at < 0) {
-  const stem = name.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "");
-  const path = new URL(`results/bar-${stem}.md`, import.meta.url);
-  await Deno.writeTextFile(path, `${head}\n${table}\n`);
-  console.error(`wrote ${path.pathname.split("/").slice(-3).join("/")}`);
+const { only, quick, where } = parseArgs(Deno.args);
+if (where) {
+  await printWhere();
+  Deno.exit();
+}
+const loadBefore = load();
+const rows: Row[] = [];
+for (const name of only) {
+  const started = performance.now();
+  // A GPU for each part, so that none meets what another left behind.
+  using gpu = await openGpu();
+  rows.push(...await parts[name]!({ gpu, quick }));
+  console.error(`${name}: ${((performance.now() - started) / 1000).toFixed(0)} s`);
+}
+using gpu = await openGpu();
+const about = await circumstances(gpu, loadBefore);
+const markdown = `${headOf("The bar", about)}\n${tableOf(rows)}`;
+console.log(markdown);
+// What was measured in part, or in a hurry, is not kept.
+if (!quick && only.length === Object.keys(parts).length) {
+  await writeResult(`${slugOf(about.adapter)}-${about.date}`, { markdown, data: { about, rows } });
 }
