@@ -37,6 +37,8 @@ export interface CommandCounts {
 }
 
 const uniformBytes = 1 << 18;
+/** Bytes of uploads that may wait for a submission. */
+const uploadedAtMost = 1 << 23;
 /** Enough work to keep a GPU busy while the next commands are recorded. */
 const dispatchesPerSubmit = 256;
 
@@ -65,6 +67,7 @@ export class Gpu implements Disposable {
   readonly #pendingChecks = new Set<Promise<void>>();
   readonly #reader: Reader;
   readonly #timer: Timer | undefined;
+  #uploaded = 0;
   #uniformEnd = 0;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
@@ -165,6 +168,12 @@ export class Gpu implements Disposable {
       data.byteOffset,
       data.byteLength,
     );
+    // The driver keeps a copy of what was written until it is submitted and done.
+    this.#uploaded += data.byteLength;
+    if (this.#uploaded < uploadedAtMost) return;
+    this.#uploaded = 0;
+    this.#device.queue.submit([]);
+    if (this.#reader.blocks) this.#reader.readNow([]);
   }
 
   /** Records one launch of a kernel. */

@@ -49,6 +49,9 @@ export async function loadWeights(
   return { global, layers };
 }
 
+/** Bytes of a tensor that are on the host at a time. */
+const chunkBytes = 4 * 2 ** 20;
+
 /** Uploads one tensor of a checkpoint, chunk by chunk. */
 export async function uploadTensor(
   arena: Arena,
@@ -58,7 +61,7 @@ export async function uploadTensor(
   const { file, info } = checkpoint.tensors.get(fileName)!;
   const tensor = arena.tensor(info.shape, fileName);
   let byteOffset = 0;
-  for await (const chunk of readTensorChunks(file, fileName)) {
+  for await (const chunk of readTensorChunks(file, fileName, { chunkBytes })) {
     arena.gpu.upload(tensor.block, chunk, byteOffset);
     byteOffset += chunk.byteLength;
   }
