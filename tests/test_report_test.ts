@@ -19,6 +19,9 @@ Deno.test("countTests() reads the last summary of a run", async (t) => {
       ],
       ["no summary, as types are wrong", "TS2322 [ERROR]\n", 1, 0, 1],
       ["no failed test, but a failed run", "ok | 5 passed | 0 failed (1s)\n", 1, 5, 1],
+      ["aborted after its summary", "ok | 5 passed | 0 failed (1s)\n", 134, 5, 0],
+      ["aborted before its summary", "a ... ok\nb ...", 134, 0, 1],
+      ["aborted after a failure", "FAILED | 5 passed | 1 failed (1s)\n", 134, 5, 1],
     ];
   for (const [name, output, exitCode, passed, failed] of cases) {
     await t.step(name, () => {

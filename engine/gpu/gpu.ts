@@ -274,6 +274,8 @@ export class Gpu implements Disposable {
   [Symbol.dispose](): void {
     if (this.#disposed) return;
     this.#disposed = true;
+    // Mesa may corrupt its heap when a device goes in the middle of its work.
+    if (this.#reader.blocks && this.#failure === undefined) this.#reader.readNow([]);
     this.#device.destroy();
   }
 
