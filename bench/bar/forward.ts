@@ -15,7 +15,7 @@ import {
   runSaving,
   runWithoutSlots,
 } from "../support/forward_work.ts";
-import { measure, median, ratios, spread } from "../support/measure.ts";
+import { coresOf, measure, median, ratios, spread } from "../support/measure.ts";
 import { randomModel, someTokens } from "../support/random_model.ts";
 import type { BarOptions, Row } from "./row.ts";
 
@@ -43,7 +43,7 @@ export async function forwardRows({ gpu, quick }: BarOptions): Promise<Row[]> {
     return {
       value: median(values),
       spread: spread(values),
-      detail: `${times(over)} over ${times(under)}`,
+      detail: `${times(over)} over ${times(under)}${coresOf(measured, over, under)}`,
     };
   };
   const visit = await millisecondsOfVisit(gpu, model.config.nLayers);

@@ -6,7 +6,7 @@
 
 import { fmaWork } from "../support/fma.ts";
 import { matmulWork } from "../support/matmul_work.ts";
-import { measure, median, ratios, spread } from "../support/measure.ts";
+import { cpuRatios, measure, median, ratios, spread } from "../support/measure.ts";
 import { matmulShapes, nameOf } from "../support/shapes.ts";
 import type { BarOptions, Row } from "./row.ts";
 
@@ -21,9 +21,10 @@ export async function matmulRows({ gpu, quick }: BarOptions): Promise<Row[]> {
       least: quick ? 20 : 40,
     });
     // Both as operations a second.
-    const shares = ratios(measured, "fma", "product").map((ratio) =>
-      ratio * product.flop / fma.flop
-    );
+    const share = (ratio: number) => ratio * product.flop / fma.flop;
+    const shares = ratios(measured, "fma", "product").map(share);
+    const byCpu = median(cpuRatios(measured, "fma", "product").map(share));
+    const cores = (name: "product" | "fma") => median(measured.cores[name]).toFixed(1);
     const rate = (name: "product" | "fma", flop: number) =>
       (flop / median(measured.milliseconds[name]) / 1e6).toFixed(1);
     const textured = shape.constant && shape.layout !== "TN";
@@ -34,7 +35,10 @@ export async function matmulRows({ gpu, quick }: BarOptions): Promise<Row[]> {
       bar: shape.m === 1
         ? null // moves its weights once and computes next to nothing
         : { atLeast: gpu.facts.class === "gpu" ? 0.5 : textured ? 0.25 : 0.15 },
-      detail: `${rate("product", product.flop)} of ${rate("fma", fma.flop)} GFLOP/s`,
+      detail: `${rate("product", product.flop)} of ${rate("fma", fma.flop)} GFLOP/s` +
+        (gpu.facts.class === "cpu"
+          ? ` on ${cores("product")} and ${cores("fma")} cores; by CPU time ${byCpu.toFixed(2)}`
+          : ""),
     });
   }
   return rows;

@@ -20,6 +20,9 @@ export interface PeersReport {
     /** Median of theirs over ours in each round, and half the distance of its quartiles over it. */
     readonly times: number;
     readonly spread: number;
+    /** The same by CPU time, and the cores that each had: see `support/measure.ts`. */
+    readonly timesByCpu: number;
+    readonly cores: { readonly theirs: number; readonly ours: number };
   }[];
   /** By peer, why it or part of it did not run. */
   readonly failures: Readonly<Record<string, string>>;
@@ -44,9 +47,11 @@ export async function peersRows({ gpu }: BarOptions): Promise<Row[]> {
       value: fastest.times,
       spread: fastest.spread,
       bar: { atLeast: 4 },
-      detail: `${fastest.peer}: ${fastest.theirs.toFixed(1)} ms, ours ${
-        fastest.ours.toFixed(1)
-      } ms (${report.date})`,
+      detail:
+        `${fastest.peer}: ${fastest.theirs.toFixed(1)} ms, ours ${fastest.ours.toFixed(1)} ms on ${
+          fastest.cores.theirs.toFixed(1)
+        } and ${fastest.cores.ours.toFixed(1)} cores; ` +
+        `by CPU time ${fastest.timesByCpu.toFixed(2)} (${report.date})`,
     };
   });
 }

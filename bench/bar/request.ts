@@ -11,7 +11,7 @@ import { batchedTdb } from "../../server/answer.ts";
 import { openSession } from "../../server/session.ts";
 import { debuggerRequest } from "../support/debugger_request.ts";
 import { runForwardBackward } from "../support/forward_work.ts";
-import { measure, median, ratios, spread } from "../support/measure.ts";
+import { coresOf, measure, median, ratios, spread } from "../support/measure.ts";
 import { randomModel, someTokens } from "../support/random_model.ts";
 import type { BarOptions, Row } from "./row.ts";
 
@@ -48,7 +48,8 @@ export async function requestRows({ gpu, quick }: BarOptions): Promise<Row[]> {
         value: median(over),
         spread: spread(over),
         bar: { atMost: 1.3 },
-        detail: `${median(whole).toFixed(0)} ms over ${median(passes).toFixed(0)} ms`,
+        detail: `${median(whole).toFixed(0)} ms over ${median(passes).toFixed(0)} ms` +
+          coresOf(measured, "request", "passes"),
       },
       {
         question: `${name}, over the reference's ${seconds} s`,

@@ -7,7 +7,7 @@
 
 import { openGpu } from "../../engine/gpu/gpu.ts";
 import type { PeersReport } from "../bar/peers.ts";
-import { median, spread } from "../support/measure.ts";
+import { median, spread, timed } from "../support/measure.ts";
 import { circumstances, headOf, load, slugOf, writeResult } from "../support/results.ts";
 import { openJax } from "./jax.ts";
 import { openOnnx } from "./onnx.ts";
@@ -83,10 +83,11 @@ async function compare(
     ours: { run: () => ours.run(), finish: () => gpu.finish() },
   };
   const batch = async ({ run, finish }: (typeof sides)["theirs"], count: number) => {
-    const started = performance.now();
-    for (let i = 0; i < count; i++) await run();
-    await finish();
-    return (performance.now() - started) / count;
+    const { time, cores } = await timed(async () => {
+      for (let i = 0; i < count; i++) await run();
+      await finish();
+    });
+    return { time: time / count, cores };
   };
   const expectRight = async () => {
     const got = await theirs.check();
@@ -97,19 +98,25 @@ async function compare(
   await expectRight();
   const counts = { theirs: 1, ours: 1 };
   const times: Record<keyof typeof sides, number[]> = { theirs: [], ours: [] };
+  const busy: Record<keyof typeof sides, number[]> = { theirs: [], ours: [] };
   for (const side of ["theirs", "ours"] as const) {
     await batch(sides[side], 2); // compiles
-    counts[side] = Math.min(Math.ceil(least / await batch(sides[side], 2)), 200);
+    counts[side] = Math.min(Math.ceil(least / (await batch(sides[side], 2)).time), 200);
   }
   for (let round = 0; round < rounds; round++) {
     for (const side of ["theirs", "ours"] as const) {
-      times[side].push(await batch(sides[side], counts[side]));
+      const { time, cores } = await batch(sides[side], counts[side]);
+      times[side].push(time);
+      busy[side].push(cores);
     }
   }
   // Work that is dropped, or waited for too early, does not take longer when there is more.
   const growth = {} as Record<keyof typeof sides, number>;
   for (const side of ["theirs", "ours"] as const) {
-    growth[side] = 2 * await batch(sides[side], 2 * counts[side]) / median(times[side]);
+    // By CPU time, so that it does not matter how many cores there were.
+    const { time, cores } = await batch(sides[side], 2 * counts[side]);
+    const cpu = times[side].map((each, i) => each * busy[side][i]!);
+    growth[side] = 2 * time * cores / median(cpu);
   }
   await expectRight();
   theirs.dispose();
@@ -128,6 +135,8 @@ async function compare(
     ours: median(times.ours),
     times: median(ratios),
     spread: spread(ratios),
+    timesByCpu: median(ratios.map((ratio, i) => ratio * busy.theirs[i]! / busy.ours[i]!)),
+    cores: { theirs: median(busy.theirs), ours: median(busy.ours) },
   });
   const last = rows.at(-1)!;
   console.error(`${work}, ${peer.name}: ${last.times.toFixed(2)} times as long as ours`);
@@ -135,15 +144,16 @@ async function compare(
 
 async function report(): Promise<void> {
   const about = await circumstances(gpu, loadBefore);
-  const lines = rows.map(({ work, peer, theirs, ours, times, spread }) =>
+  const lines = rows.map(({ work, peer, theirs, ours, times, spread, timesByCpu, cores }) =>
     `| ${work} | ${peer} | ${theirs.toFixed(1)} | ${ours.toFixed(1)} | ` +
-    `${times.toFixed(2)} ± ${Math.round(100 * spread)} % |`
+    `${times.toFixed(2)} ± ${Math.round(100 * spread)} % | ${timesByCpu.toFixed(2)} | ` +
+    `${cores.theirs.toFixed(1)}, ${cores.ours.toFixed(1)} |`
   );
   const failed = Object.entries(failures).map(([what, why]) => `- ${what}: ${why}`);
   const markdown = [
     headOf("Other libraries on the same adapter", about),
-    "| work | library | its ms | our ms | its over ours |",
-    "|---|---|---:|---:|---:|",
+    "| work | library | its ms | our ms | its over ours | by CPU time | cores: its, ours |",
+    "|---|---|---:|---:|---:|---:|---:|",
     ...lines,
     ...(failed.length > 0 ? ["\nWhat did not run:\n", ...failed] : []),
   ].join("\n");
