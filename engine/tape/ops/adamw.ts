@@ -89,7 +89,11 @@ export function createAdamW(
     m: filled(context, weight.shape, 0),
     v: filled(context, weight.shape, 0),
     decay: decays(weight) ? weightDecay : 0,
-    groups: Math.min(Math.ceil(weight.size / 256), squareGroups),
+    // Eight lanes a workgroup on a CPU rasteriser, each within llvmpipe's limit of loop turns.
+    groups: Math.max(
+      Math.min(Math.ceil(weight.size / 256), squareGroups),
+      Math.ceil(weight.size / 400_000),
+    ),
   }));
   const nPartials = states.reduce((sum, { groups }) => sum + groups, 0);
   const partials = arena.tensor([nPartials], "partial sums of squares");

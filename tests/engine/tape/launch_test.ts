@@ -9,6 +9,7 @@ import { checkOp } from "../../support/gpu_ops.ts";
 
 const laidOutOps = [
   "attention",
+  "linear",
   "norm_scale",
   "norm_apply",
   "row_dot",

@@ -1,0 +1,52 @@
+import { openGpu } from "../../../engine/gpu/gpu.ts";
+import { matmul } from "../../../engine/tape/ops/matmul.ts";
+import { type Layout, layouts } from "../../../engine/tape/ops/matmul_launch.ts";
+import { Arena } from "../../../engine/tape/tensor.ts";
+import type { Ref } from "../../reference/mod.ts";
+import { assertClose } from "../../support/assert_close.ts";
+import { gpuTest, readRefs, upload } from "../../support/gpu.ts";
+import { randomRef } from "../../support/random.ts";
+
+const sizes = [[1, 1, 1], [1, 7, 64], [5, 97, 40], [17, 129, 63], [16, 128, 32], [65, 130, 257]];
+
+/** A B in float64, for each layout. */
+function product(layout: Layout, { a, b }: { a: Ref; b: Ref }, [m, n, k]: readonly number[]) {
+  const out = new Float64Array(m! * n!);
+  for (let i = 0; i < m!; i++) {
+    for (let j = 0; j < n!; j++) {
+      for (let s = 0; s < k!; s++) {
+        const x = a.data[layout === "TN" ? s * m! + i : i * k! + s]!;
+        out[i * n! + j]! += x * b.data[layout === "NT" ? j * k! + s : s * n! + j]!;
+      }
+    }
+  }
+  return out;
+}
+
+for (const path of ["textures", "direct", "staged"] as const) {
+  gpuTest(`matmul() by the ${path} kernel matches the reference in every layout`, async ({ t }) => {
+    using gpu = await openGpu();
+    using arena = new Arena(gpu);
+    using weights = new Arena(gpu, { constant: path === "textures" });
+    Object.assign(gpu.facts, { class: path === "staged" ? "gpu" : "cpu" });
+    for (const size of sizes) {
+      const [m, n, k] = size as [number, number, number];
+      await t.step(`m=${m} n=${n} k=${k}`, async () => {
+        for (const layout of layouts) {
+          const a = randomRef(layout === "TN" ? [k, m] : [m, k], 1);
+          const b = randomRef(layout === "NT" ? [n, k] : [k, n], 2);
+          const c = matmul({ gpu, arena }, {
+            layout,
+            m,
+            n,
+            k,
+            a: upload(arena, a),
+            b: upload(weights, b),
+          });
+          const [got] = await readRefs([c]);
+          assertClose(got!.data, product(layout, { a, b }, size), { op: "linear", label: layout });
+        }
+      });
+    }
+  });
+}
