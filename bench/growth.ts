@@ -11,7 +11,7 @@ import { maxPromptTokens } from "../server/plan_batch.ts";
 import { openSession } from "../server/session.ts";
 import { debuggerRequest } from "./support/debugger_request.ts";
 import { runForward, runForwardBackward } from "./support/forward_work.ts";
-import { median, type Work } from "./support/measure.ts";
+import { median, timed, type Work } from "./support/measure.ts";
 import { randomModel, someTokens } from "./support/random_model.ts";
 import { circumstances, headOf, load, writeResult } from "./support/results.ts";
 
@@ -27,6 +27,8 @@ interface Point {
   readonly milliseconds: number;
   /** Most bytes in use at a time beside the weights. */
   readonly bytes: number;
+  /** That the process kept busy: see `support/measure.ts`. */
+  readonly cores: number;
 }
 
 const quick = Deno.args.includes("--quick");
@@ -68,7 +70,9 @@ async function measureShape(shape: (typeof shapes)[number]): Promise<void> {
     }
   }
 
-  async function measurePoint(work: Work): Promise<Pick<Point, "milliseconds" | "bytes">> {
+  async function measurePoint(
+    work: Work,
+  ): Promise<Pick<Point, "milliseconds" | "bytes" | "cores">> {
     await work();
     await gpu.finish();
     gpu.trim(); // and forgets the peak
@@ -77,31 +81,34 @@ async function measureShape(shape: (typeof shapes)[number]): Promise<void> {
     await gpu.finish();
     const bytes = gpu.memory().peak - live;
     const times: number[] = [];
+    const busy: number[] = [];
     // Now that memory is pooled again: up to five times, or two seconds.
     for (const until = performance.now() + 2000; times.length < 5;) {
-      const started = performance.now();
-      await work();
-      await gpu.finish();
-      times.push(performance.now() - started);
+      const { time, cores } = await timed(async () => {
+        await work();
+        await gpu.finish();
+      });
+      times.push(time);
+      busy.push(cores);
       if (performance.now() > until) break;
     }
-    return { milliseconds: median(times), bytes };
+    return { milliseconds: median(times), bytes, cores: median(busy) };
   }
 }
 
 async function report(): Promise<void> {
   using gpu = await openGpu();
   const about = await circumstances(gpu, loadBefore);
-  const lines = points.map(({ shape, work, length, milliseconds, bytes }) =>
+  const lines = points.map(({ shape, work, length, milliseconds, bytes, cores }) =>
     `| ${shape} | ${work} | ${length} | ${milliseconds.toFixed(0)} | ` +
-    `${(bytes / 2 ** 20).toFixed(1)} |`
+    `${(bytes / 2 ** 20).toFixed(1)} | ${cores.toFixed(1)} |`
   );
   const markdown = [
     headOf("Growth with the length of the prompt", about),
     "Forward passes give the last position's logits. Bytes are those in use at a time at most, " +
     "beside the weights.\n",
-    "| shape | work | tokens | ms | MiB |",
-    "|---|---|---:|---:|---:|",
+    "| shape | work | tokens | ms | MiB | cores |",
+    "|---|---|---:|---:|---:|---:|",
     ...lines,
     ...(skipped.length > 0 ? ["\nLeft out:\n", ...skipped.map((each) => `- ${each}`)] : []),
     ...(quick ? [] : ["\n![Time and bytes against tokens](growth.svg)"]),
