@@ -56,7 +56,7 @@ export function goldenModel(gpu: Gpu, name: string): Promise<Model> {
   return model;
 }
 
-/** The request of a case, read as any other. */
+/** The request of a case, parsed like every request. */
 export function requestOf({ request, name }: Pick<GoldenCase, "request" | "name">): DeriveRequest {
   return parseDeriveRequest(request, name);
 }
