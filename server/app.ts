@@ -49,11 +49,12 @@ export function createApp(session: Session, options: AppOptions = {}): Hono {
     exposeHeaders: ["Retry-After"],
     maxAge: 86400, // a day
   }));
-  app.use(bodyLimit({
+  const limitBody = bodyLimit({
     maxSize: maxBodyBytes,
     onError: (c) =>
       message(c, 413, `Cannot read the request: its body must be at most ${maxBodyBytes} bytes`),
-  }));
+  });
+  app.use((c, next) => received(limitBody(c, next)));
 
   for (const route of Object.keys(requestSchemas) as InferenceRoute[]) {
     app.post(`/${route}`, async (c) => {
@@ -102,7 +103,7 @@ function message(c: Context, status: 400 | 404 | 405 | 413 | 500 | 503, text: st
 }
 
 async function readJson(c: Context): Promise<unknown> {
-  const text = await c.req.text();
+  const text = await received(c.req.text());
   try {
     return JSON.parse(text);
   } catch (cause) {
@@ -110,6 +111,19 @@ async function readJson(c: Context): Promise<unknown> {
     throw new RequestError(
       "malformed_request",
       `Cannot read the request: its body must be JSON: ${problem}`,
+      { cause },
+    );
+  }
+}
+
+/** What reads the body; a client that leaves before it has sent it all is no fault of the server. */
+async function received<T>(reading: Promise<T>): Promise<T> {
+  try {
+    return await reading;
+  } catch (cause) {
+    throw new RequestError(
+      "malformed_request",
+      "Cannot read the request: its body ended before all of it had come",
       { cause },
     );
   }

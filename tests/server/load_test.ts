@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 
 import { loadModel } from "../../engine/model/model.ts";
+import { createApp } from "../../server/app.ts";
 import { listen } from "../../server/serve.ts";
 import { openSession } from "../../server/session.ts";
 import { goldenModelPath, readGoldenJson } from "../support/golden.ts";
@@ -99,3 +100,23 @@ gpuTest(
     }
   },
 );
+
+gpuTest("createApp() takes a body that ends too early for its client's doing", async ({ gpu }) => {
+  const faults: unknown[] = [];
+  using model = await loadModel(goldenModelPath("odd"), { gpu });
+  const app = createApp(await openSession(model), { onInternalError: (e) => faults.push(e) });
+  for (const headers of [{ "Content-Length": "1000" }, { "Transfer-Encoding": "chunked" }]) {
+    const body = new ReadableStream({
+      start(controller) {
+        controller.enqueue(new TextEncoder().encode('{"inferenceRequestSpec": '));
+      },
+      pull(controller) {
+        controller.error(new Deno.errors.BadResource("the client has gone"));
+      },
+    });
+    const answer = await app.request("/derived_scalars", { method: "POST", headers, body });
+    assert.equal(answer.status, 400);
+    assert.match((await answer.json()).message, /body ended before/);
+  }
+  assert.deepEqual(faults, []);
+});
