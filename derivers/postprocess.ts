@@ -86,14 +86,30 @@ export function residualWrites(run: SequenceRun, nodes: readonly NodeIndex[]): T
  * @throws {RequestError} as {@linkcode residualWrites}.
  */
 export function tokenWrites(run: SequenceRun, nodes: readonly NodeIndex[]): Tensor {
+  return run.cx.arena.tidy(() => {
+    const { rows, sums } = tokenWritesWithSums(run, nodes);
+    return map(run.cx, "add", { a: rows, b: sums!, broadcast: "perRow", alpha: -1 / rows.width });
+  });
+}
+
+/** Rows over the vocabulary, and their sums if they are still to be centred. */
+export interface TokenRows {
+  /** [n, d_vocab]. */
+  readonly rows: Tensor;
+  /** [n, 1]. */
+  readonly sums?: Tensor;
+}
+
+/** {@linkcode tokenWrites} before the mean is taken off: `u`, and its sums. */
+export function tokenWritesWithSums(run: SequenceRun, nodes: readonly NodeIndex[]): TokenRows {
   const { cx, model: { weights: { global } } } = run;
-  return cx.arena.tidy(() => {
+  const [rows, sums] = cx.arena.tidy(() => {
     const writes = inOrder(run, nodes, { name: "tokenWrites", rowsOf: writesOf });
     const scaled = map(cx, "mul", { a: writes, b: global["lnF.gain"], broadcast: "perColumn" });
     const u = linear(cx, scaled, { w: global.wU, transposed: true });
-    const sums = sumRows(cx, u);
-    return map(cx, "add", { a: u, b: sums, broadcast: "perRow", alpha: -1 / u.width });
+    return [u, sumRows(cx, u)] as const;
   });
+  return { rows, sums };
 }
 
 /**

@@ -5,12 +5,7 @@
  * @module
  */
 
-import {
-  isWorthSelecting,
-  type RowEntry,
-  type RowRange,
-  rowTopK,
-} from "../engine/tape/ops/row_top_k.ts";
+import { isWorthSelecting, type RowRange, rowTopK } from "../engine/tape/ops/row_top_k.ts";
 import { gatherRows, sliced } from "../engine/tape/ops/slice.ts";
 import { Arena, readTensors, Tensor } from "../engine/tape/tensor.ts";
 import { nodeOfScalar, unravel } from "./indices.ts";
@@ -93,7 +88,7 @@ export async function endsOf<T extends ScalarTensor>(
     if (selected === undefined) {
       return bothEnds(partValues.get(range) ?? valuesOf(store, range));
     }
-    return { largest: columns(selected.largest), smallest: columns(selected.smallest) };
+    return selected;
   });
 }
 
@@ -104,15 +99,9 @@ function valuesOf<T extends ScalarTensor>(
   return store.known(entry.tensor)!.subarray(start, start + size);
 }
 
-function bothEnds(values: Float32Array): RangeEnds {
+/** Values of which any may be among the first from either end. */
+export function bothEnds(values: ArrayLike<number>): RangeEnds {
   return { largest: { values }, smallest: { values } };
-}
-
-function columns(entries: readonly RowEntry[]): RangeValues {
-  return {
-    values: entries.map(({ value }) => value),
-    indices: entries.map(({ index }) => index),
-  };
 }
 
 /**

@@ -75,7 +75,7 @@ export function selectTop(
         if (behind) continue;
       }
       kept.push({ part, flat, value });
-      if (kept.length >= 2 * count + 1024) shrink();
+      if (kept.length >= 2 * count + 16) shrink();
     }
   });
   shrink();

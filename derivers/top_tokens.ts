@@ -5,8 +5,9 @@
  */
 
 import { RequestError } from "../engine/errors.ts";
-import { isWorthSelecting, type RowEntry, rowTopK } from "../engine/tape/ops/row_top_k.ts";
-import { Arena, type Tensor } from "../engine/tape/tensor.ts";
+import { isWorthSelecting, rowTopK } from "../engine/tape/ops/row_top_k.ts";
+import { Arena, readTensors, type Tensor } from "../engine/tape/tensor.ts";
+import { bothEnds, type RangeEnds, type RangeValues } from "./range_ends.ts";
 import { selectTop } from "./top.ts";
 
 /** A token and what a vector over the vocabulary says of it. */
@@ -31,25 +32,32 @@ export interface TokenScores {
  * The t largest and the t smallest entries of each row [n, V]; where that is faster, rows are
  * searched where they are and only candidates are read back.
  *
+ * @param options `sums`: those of the rows [n, 1], whose means are then taken off the entries.
  * @throws {RequestError} `index_out_of_range` naming t if there are fewer tokens.
  */
-export async function topTokens(rows: Tensor, t: number): Promise<TokenScores[]> {
+export async function topTokens(
+  rows: Tensor,
+  t: number,
+  { sums }: { sums?: Tensor | undefined } = {},
+): Promise<TokenScores[]> {
   const { gpu, width } = rows;
   checkCount(t, width);
   if (rows.size === 0) return [];
+  const read = (tensor: Tensor) => readTensors([tensor, ...sums ? [sums] : []]);
+  const meanOf = (ofRows: Float32Array | undefined, row: number) =>
+    ofRows === undefined ? 0 : ofRows[row]! / width;
   if (!isWorthSelecting(gpu, { rows: rows.rows, width, k: t })) {
-    const values = await rows.read();
-    return Array.from(
-      { length: rows.rows },
-      (_, row) => topTokensOfValues(values.subarray(row * width, (row + 1) * width), t),
-    );
+    const [all, ofRows] = await read(rows);
+    return Array.from({ length: rows.rows }, (_, row) => {
+      const values = all!.subarray(row * width, (row + 1) * width);
+      return scored(bothEnds(values), t, meanOf(ofRows, row));
+    });
   }
   using arena = new Arena(gpu);
   const ranges = [{ x: rows, rows: rows.rows, width }];
   const { candidates, ends } = rowTopK({ gpu, arena }, ranges, { largest: t, smallest: t });
-  return ends(await candidates.read())[0]!.map(({ largest, smallest }) =>
-    scored(largest, smallest)
-  );
+  const [found, ofRows] = await read(candidates);
+  return ends(found!)[0]!.map((row, r) => scored(row, t, meanOf(ofRows, r)));
 }
 
 /**
@@ -59,10 +67,7 @@ export async function topTokens(rows: Tensor, t: number): Promise<TokenScores[]>
  */
 export function topTokensOfValues(values: ArrayLike<number>, t: number): TokenScores {
   checkCount(t, values.length);
-  const end = (largest: boolean) =>
-    selectTop([{ values, layer: 0, order: 0 }], { k: t, largest })
-      .map(({ flat, value }) => ({ index: flat, value }));
-  return scored(end(true), end(false));
+  return scored(bothEnds(values), t);
 }
 
 function checkCount(t: number, dVocab: number): void {
@@ -74,12 +79,16 @@ function checkCount(t: number, dVocab: number): void {
   );
 }
 
-function scored(largest: readonly RowEntry[], smallest: readonly RowEntry[]): TokenScores {
-  const unit = Math.max(Math.abs(largest[0]?.value ?? 0), Math.abs(smallest[0]?.value ?? 0));
-  const score = ({ index, value }: RowEntry): TokenScore => ({
-    token: index,
-    scalar: value,
-    normalizedScalar: unit === 0 ? 0 : value / unit,
+function scored({ largest, smallest }: RangeEnds, t: number, mean = 0): TokenScores {
+  const first = (values: RangeValues, { largest }: { largest: boolean }) =>
+    selectTop([{ ...values, layer: 0, order: 0 }], { k: t, largest })
+      .map(({ flat, value }) => ({ token: flat, scalar: Math.fround(value - mean) }));
+  const top = first(largest, { largest: true });
+  const bottom = first(smallest, { largest: false });
+  const unit = Math.max(Math.abs(top[0]?.scalar ?? 0), Math.abs(bottom[0]?.scalar ?? 0));
+  const score = (entry: Pick<TokenScore, "token" | "scalar">): TokenScore => ({
+    ...entry,
+    normalizedScalar: unit === 0 ? 0 : entry.scalar / unit,
   });
-  return { top: largest.map(score), bottom: smallest.map(score) };
+  return { top: top.map(score), bottom: bottom.map(score) };
 }

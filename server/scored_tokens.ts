@@ -12,7 +12,7 @@ import {
   type PostprocessorName,
   tokenPairAttributions,
   tokenReads,
-  tokenWrites,
+  tokenWritesWithSums,
 } from "../derivers/postprocess.ts";
 import type { NodeIndex } from "../derivers/request.ts";
 import { selectTop } from "../derivers/top.ts";
@@ -58,7 +58,13 @@ export async function scoredTokensOf(
         return whereDefined(
           "tokenReads",
           { sequence, nodes: ofMlp },
-          (some) => topTokensOf(some, { sequence, model, t, rowsOf: tokenReads }),
+          (some) =>
+            topTokensOf(some, {
+              sequence,
+              model,
+              t,
+              rowsOf: (run, each) => ({ rows: tokenReads(run, each) }),
+            }),
         );
       }
       case "input_tokens_that_upvote_attn_q":
@@ -78,7 +84,7 @@ export function topTokensOfWrites(
   nodes: readonly NodeIndex[],
   { sequence, model, t }: { sequence: DerivedSequence; model: Model; t: number },
 ): Promise<TopTokens[]> {
-  return topTokensOf(nodes, { sequence, model, t, rowsOf: tokenWrites });
+  return topTokensOf(nodes, { sequence, model, t, rowsOf: tokenWritesWithSums });
 }
 
 /** Answers a spec for the tokens that attention latents are activated from. */

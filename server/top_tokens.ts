@@ -6,10 +6,10 @@
 
 import type { DerivedSequence } from "../derivers/derive.ts";
 import type { NodeIndex } from "../derivers/request.ts";
+import type { TokenRows } from "../derivers/postprocess.ts";
 import type { SequenceRun } from "../derivers/site.ts";
 import { type TokenScore, type TokenScores, topTokens } from "../derivers/top_tokens.ts";
 import type { Model } from "../engine/model/model.ts";
-import type { Tensor } from "../engine/tape/tensor.ts";
 import { finite } from "./nodes.ts";
 import type { TopTokens } from "./responses.ts";
 
@@ -27,15 +27,16 @@ export async function topTokensOf(
     sequence: DerivedSequence;
     model: Model;
     t: number;
-    rowsOf: (run: SequenceRun, nodes: readonly NodeIndex[]) => Tensor;
+    rowsOf: (run: SequenceRun, nodes: readonly NodeIndex[]) => TokenRows;
   },
 ): Promise<TopTokens[]> {
-  const { arena } = run.cx;
   const perBlock = Math.max(1, Math.floor(blockBytes / (4 * model.config.dVocab)));
   const found: TopTokens[] = [];
   for (let first = 0; first < nodes.length; first += perBlock) {
-    using rows = arena.tidy(() => rowsOf(run, nodes.slice(first, first + perBlock)));
-    const scores = await topTokens(rows, t);
+    const tokens = rowsOf(run, nodes.slice(first, first + perBlock));
+    using rows = tokens.rows;
+    using sums = tokens.sums;
+    const scores = await topTokens(rows, t, { sums });
     found.push(...scores.map((each) => wireTopTokens(each, model)));
   }
   return found;

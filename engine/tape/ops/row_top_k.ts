@@ -1,33 +1,36 @@
 /**
- * The largest and smallest entries of rows, selected where the rows are: what is
+ * The largest and smallest entries of rows, looked for where the rows are: what is
  * read back is a few candidates and not the rows.
  *
  * @module
  */
 
 import { wgsl } from "../../../shaders/mod.ts";
-import { kernelFamily, variant } from "../../gpu/kernel.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
+import { kernelFamily, variant } from "../../gpu/kernel.ts";
 import type { Bound } from "../../gpu/pipelines.ts";
+import { outputGrid } from "../launch.ts";
 import type { Context } from "../op.ts";
 import type { Tensor } from "../tensor.ts";
 
-const rowTopKKernel = kernelFamily({
+const rowTopKFamily = kernelFamily({
   name: "row_top_k",
   wgsl: wgsl.rowTopK,
-  bindings: { x: "read", out: "readWrite" },
+  bindings: { x: "read", ends: "readWrite", out: "readWrite" },
   uniforms: {
     start: "u32",
     rows: "u32",
     width: "u32",
-    parts: "u32",
+    blocks: "u32",
+    quads: "u32",
     largest: "u32",
     smallest: "u32",
-    outStart: "u32",
   },
-})("row_top_k", ["x", "out"]);
+});
+const blockEndsKernel = rowTopKFamily("block_ends", ["x", "ends"]);
+const rowTopKKernel = rowTopKFamily("row_top_k", ["x", "ends", "out"]);
 
-/** The most entries that {@linkcode rowTopK} selects from one end of a row. */
+/** The most entries that {@linkcode rowTopK} looks for from one end of a row. */
 export const maxRowTopK = 128;
 
 /** Rows of a tensor, one after another. */
@@ -39,21 +42,19 @@ export interface RowRange {
   readonly width: number;
 }
 
-/** An entry of a row. */
-export interface RowEntry {
-  readonly index: number;
-  readonly value: number;
+/** Entries of a row, in no order: their values, and their indices within the row. */
+export interface RowEntries {
+  readonly values: Float32Array<ArrayBuffer>;
+  readonly indices: Uint32Array<ArrayBuffer>;
 }
 
-/** Both ends of a row. */
+/** What may be among the first from either end of a row; of equals the lower index. */
 export interface RowEnds {
-  /** Descending; of equals the one with the lower index first. */
-  readonly largest: readonly RowEntry[];
-  /** Ascending; of equals the one with the lower index first. */
-  readonly smallest: readonly RowEntry[];
+  readonly largest: RowEntries;
+  readonly smallest: RowEntries;
 }
 
-/** How many entries are wanted from each end; capped at the width. */
+/** How many entries are wanted from each end. */
 export interface RowTopKOptions {
   readonly largest: number;
   readonly smallest: number;
@@ -63,7 +64,7 @@ export interface RowTopKOptions {
 export interface RowTopK {
   /** The candidates of all ranges, to be read together with whatever else is read. */
   readonly candidates: Tensor;
-  /** Merges the candidates, once read: for each range, for each row. */
+  /** The candidates, once read: for each range, for each row. */
   ends(candidates: Float32Array<ArrayBuffer>): RowEnds[][];
 }
 
@@ -75,42 +76,38 @@ interface Piece {
   readonly firstIndex: number;
   readonly rows: number;
   readonly width: number;
-  readonly parts: number;
   readonly start: number;
   readonly bound: Bound;
-  readonly outStart: number;
+  readonly blocks: number;
+  /** Quads of a block, at most. */
+  readonly quads: number;
+  /** Quads of its candidates, and the first of them. */
+  readonly found: { readonly start: number; readonly size: number };
 }
 
-/** Words of a candidate: its index and its bits. */
-const words = 2;
-const absent = 0xffffffff;
-
-/**
- * Entries that one thread looks through: enough to make candidates rare among them, but
- * llvmpipe silently ends a kernel's loops after 65535 turns in all. An entry takes up to
- * 2 log2(K) turns, and 8 more while it waits for the other lanes of a vector.
- */
-function entriesPerThread(gpu: Gpu, k: number): number {
-  return gpu.facts.class === "cpu" ? 2048 : Math.max(256, 32 * k);
+/** About as many blocks as quads in a block: then both steps have the least to do. */
+function blocksOf(width: number): Pick<Piece, "blocks" | "quads"> {
+  const most = Math.ceil((width + 3) / 4); // quads of a row, wherever it starts
+  const blocks = Math.min(Math.ceil(Math.sqrt(width)), Math.ceil(width / 4));
+  return { blocks, quads: Math.ceil(most / blocks) };
 }
 
 /**
- * Whether selecting `k` from each end of rows where they are takes less time than reading
- * them. A CPU rasteriser's memory is the host's own: there it takes many entries and few
- * candidates.
+ * Whether looking for `k` from each end of rows where they are takes less time than reading
+ * them: there must be far fewer candidates than entries. A CPU rasteriser's memory is the
+ * host's own, and a dispatch takes it as long as some thousand entries take the host.
  */
 export function isWorthSelecting(
-  gpu: Gpu,
+  { facts }: Gpu,
   { rows = 1, width, k }: { rows?: number; width: number; k: number },
 ): boolean {
-  if (gpu.facts.class === "cpu") return k <= 16 && rows * width >= 2 ** 20;
-  return k <= maxRowTopK && width >= entriesPerThread(gpu, k) / 2;
+  const isLarge = facts.class === "gpu" || rows * width >= 2 ** 15;
+  return isLarge && k <= Math.min(Math.sqrt(width) / 8, maxRowTopK);
 }
 
 /**
- * Selects the largest and smallest entries of each row of the ranges, one dispatch
- * for a range. Of equals the lower index comes first; a NaN comes before all others
- * from either end, level with an infinity. Not recorded.
+ * Finds candidates for the first entries from both ends of each row of the ranges. A NaN
+ * comes before all others from either end, level with an infinity. Not recorded.
  *
  * @throws {RangeError} if more than {@linkcode maxRowTopK} are wanted.
  */
@@ -122,43 +119,69 @@ export function rowTopK(
   const k = Math.max(largest, smallest);
   if (k > maxRowTopK) {
     throw new RangeError(
-      `Cannot select ${k} entries of a row on the GPU: at most ${maxRowTopK} can be`,
+      `Cannot look for ${k} entries of a row on the GPU: at most ${maxRowTopK} can be`,
     );
   }
   const { gpu, arena } = context;
-  const perThread = words * (largest + smallest);
   const pieces: Piece[] = [];
   let size = 0;
   ranges.forEach((range, r) => {
     for (const piece of piecesOf(gpu, range)) {
-      const parts = Math.ceil(piece.width / entriesPerThread(gpu, k));
-      pieces.push({ ...piece, range: r, parts, outStart: size });
-      size += piece.rows * parts * perThread;
+      const { blocks, quads } = blocksOf(piece.width);
+      const chosen = Math.min(largest, blocks) + Math.min(smallest, blocks);
+      const found = { start: size, size: piece.rows * chosen * (1 + quads) };
+      pieces.push({ ...piece, range: r, blocks, quads, found });
+      size += Math.ceil(found.size / alignment) * alignment;
     }
   });
-  const candidates = arena.tensor([size], "candidates");
-  const { kernel, lanes } = kernelFor(gpu, k);
-  for (const { start, rows, width, parts, bound, outStart } of pieces) {
-    gpu.dispatch(kernel, {
-      bind: { x: bound, out: candidates.block },
-      uniforms: { start, rows, width, parts, largest, smallest, outStart },
-      workgroups: [Math.min(Math.ceil(rows * parts / lanes), gpu.facts.maxWorkgroups)],
-    });
-  }
+  const candidates = arena.tensor([size, 4], "candidates");
+  for (const piece of pieces) record(context, piece, { largest, smallest, candidates });
   return {
     candidates,
-    ends: (read) => merged(ranges, { pieces, candidates: read, largest, smallest }),
+    ends: (read) => endsOf(ranges, { pieces, candidates: read, largest, smallest }),
   };
 }
 
-/** Room for heaps in powers of two; their lanes share 16 KiB, which every adapter has. */
-function kernelFor(gpu: Gpu, k: number) {
-  const room = 2 ** Math.ceil(Math.log2(Math.max(k, 8)));
-  const lanes = gpu.facts.class === "cpu" ? 8 : Math.min(64, 1024 / room);
-  return { kernel: variant(rowTopKKernel, { K: room, LANES: lanes }), lanes };
+function record(
+  { gpu, arena }: Context,
+  { bound: x, start, rows, width, blocks, quads, found }: Piece,
+  { largest, smallest, candidates }: RowTopKOptions & { candidates: Tensor },
+): void {
+  const k = Math.max(largest, smallest);
+  if (k === 0) return;
+  const uniforms = { start, rows, width, blocks, quads, largest, smallest };
+  arena.tidy(() => {
+    const { block: ends } = arena.tensor([2, rows, blocks, 2], "block ends");
+    gpu.dispatch(blockEndsKernel, {
+      bind: { x, ends },
+      uniforms,
+      workgroups: outputGrid(gpu, rows * blocks, quads),
+    });
+    const turns = k * (blocks + 1 + quads);
+    gpu.dispatch(variant(rowTopKKernel, { LANES: lanesFor(gpu, turns), K: roomFor(k) }), {
+      bind: {
+        x,
+        ends,
+        out: { block: candidates.block, byteOffset: 16 * found.start, bytes: 16 * found.size },
+      },
+      uniforms,
+      workgroups: [Math.min(2 * rows, gpu.facts.maxWorkgroups)],
+    });
+    return undefined;
+  });
 }
 
-type PieceOfRange = Omit<Piece, "range" | "parts" | "outStart">;
+/** The fewest on a CPU rasteriser that do not take more turns than llvmpipe allows. */
+function lanesFor({ facts }: Gpu, turns: number): number {
+  if (facts.class === "gpu") return 128;
+  return turns <= 8 * 40_000 ? 8 : 64;
+}
+
+function roomFor(k: number): number {
+  return k <= 16 ? 16 : maxRowTopK;
+}
+
+type PieceOfRange = Omit<Piece, "range" | "blocks" | "quads" | "found">;
 
 /** Cuts a range where one binding may not span it. */
 function piecesOf(gpu: Gpu, { x, start = 0, rows, width }: RowRange): PieceOfRange[] {
@@ -166,7 +189,7 @@ function piecesOf(gpu: Gpu, { x, start = 0, rows, width }: RowRange): PieceOfRan
   const whole = { firstRow: 0, firstIndex: 0, rows, width, start, bound: x.block };
   const { maxBindingBytes } = gpu.facts;
   if (4 * x.size <= maxBindingBytes) return [whole];
-  const most = Math.floor(maxBindingBytes / 4) - alignment;
+  const most = Math.floor(maxBindingBytes / 4) - 2 * alignment;
   const pieces: PieceOfRange[] = [];
   const rowsAtOnce = Math.floor(most / width);
   if (rowsAtOnce >= 1) {
@@ -187,53 +210,79 @@ function piecesOf(gpu: Gpu, { x, start = 0, rows, width }: RowRange): PieceOfRan
   return pieces;
 }
 
-const alignment = 64; // elements: bindings start at multiples of 256 bytes
+/** Of elements and of quads: bindings start at multiples of 256 bytes. */
+const alignment = 64;
 
 function bindingAt(x: Tensor, { start, size }: { start: number; size: number }) {
   const first = Math.floor(start / alignment) * alignment;
-  const bytes = 4 * (start - first + size);
+  const bytes = 16 * Math.ceil((start - first + size) / 4);
   return { start: start - first, bound: { block: x.block, byteOffset: 4 * first, bytes } };
 }
 
-function merged(
+/** The entries of the blocks copied. */
+function endsOf(
   ranges: readonly RowRange[],
-  { pieces, candidates, largest, smallest }: {
+  { pieces, candidates, largest, smallest }: RowTopKOptions & {
     pieces: readonly Piece[];
     candidates: Float32Array<ArrayBuffer>;
-    largest: number;
-    smallest: number;
   },
 ): RowEnds[][] {
-  const { buffer, byteOffset, length } = candidates;
-  const indices = new Uint32Array(buffer, byteOffset, length);
   const found = ranges.map(({ rows }) =>
-    Array.from({ length: rows }, () => ({ largest: [] as RowEntry[], smallest: [] as RowEntry[] }))
+    Array.from(
+      { length: rows },
+      () => ({ largest: [] as RowEntries[], smallest: [] as RowEntries[] }),
+    )
   );
-  for (const { range, firstRow, firstIndex, rows, parts, outStart } of pieces) {
-    let at = outStart;
-    for (let row = 0; row < rows; row++) {
-      const ends = found[range]![firstRow + row]!;
-      for (let part = 0; part < parts; part++) {
-        for (let j = 0; j < largest + smallest; j++, at += words) {
-          if (indices[at] === absent) continue;
-          const entry = { index: firstIndex + indices[at]!, value: candidates[at + 1]! };
-          (j < largest ? ends.largest : ends.smallest).push(entry);
-        }
+  for (const piece of pieces) {
+    let record = 4 * piece.found.start;
+    for (let row = 0; row < piece.rows; row++) {
+      for (const [end, count] of [["largest", largest], ["smallest", smallest]] as const) {
+        const chosen = Math.min(count, piece.blocks);
+        found[piece.range]![piece.firstRow + row]![end].push(
+          entriesOf(candidates, { piece, row, chosen, record }),
+        );
+        record += 4 * chosen * (1 + piece.quads);
       }
     }
   }
   return found.map((rows) =>
-    rows.map((ends) => ({
-      largest: ends.largest.sort(byRank(1)).slice(0, largest),
-      smallest: ends.smallest.sort(byRank(-1)).slice(0, smallest),
-    }))
+    rows.map((ends) => ({ largest: joined(ends.largest), smallest: joined(ends.smallest) }))
   );
 }
 
-function byRank(sign: 1 | -1): (a: RowEntry, b: RowEntry) => number {
-  const key = ({ value }: RowEntry) => Number.isNaN(value) ? Infinity : sign * value;
-  return (a, b) => {
-    const [keyA, keyB] = [key(a), key(b)];
-    return keyA === keyB ? a.index - b.index : keyB - keyA;
+/** The entries in a row's chosen blocks, without those of other rows in their quads. */
+function entriesOf(
+  candidates: Float32Array<ArrayBuffer>,
+  { piece: { start, width, firstIndex, blocks, quads }, row, chosen, record }: {
+    piece: Piece;
+    row: number;
+    chosen: number;
+    record: number;
+  },
+): RowEntries {
+  const bits = new Uint32Array(candidates.buffer, candidates.byteOffset, candidates.length);
+  const values = new Float32Array(4 * chosen * quads);
+  const indices = new Uint32Array(values.length);
+  const before = (start + row * width) % 4;
+  let size = 0;
+  for (let j = 0, at = record; j < chosen; j++) {
+    let quad = bits[at]!;
+    at += 4;
+    for (let q = 0; q < quads; q++, quad += blocks) {
+      for (let c = 0, place = 4 * quad - before; c < 4; c++, place++, at++) {
+        if (place < 0 || place >= width) continue;
+        values[size] = candidates[at]!;
+        indices[size++] = firstIndex + place;
+      }
+    }
+  }
+  return { values: values.subarray(0, size), indices: indices.subarray(0, size) };
+}
+
+function joined(parts: readonly RowEntries[]): RowEntries {
+  if (parts.length === 1) return parts[0]!;
+  return {
+    values: Float32Array.from(parts.flatMap(({ values }) => [...values])),
+    indices: Uint32Array.from(parts.flatMap(({ indices }) => [...indices])),
   };
 }
