@@ -16,6 +16,6 @@ export async function waitFor(device: GPUDevice): Promise<void> {
     reader.probe();
     readers.set(device, reader);
   }
-  if (reader.blocks) reader.readNow([]);
+  if (reader.blocks) reader.wait();
   else await device.queue.onSubmittedWorkDone();
 }

@@ -67,6 +67,7 @@ export class Gpu implements Disposable {
   readonly #pendingChecks = new Set<Promise<void>>();
   readonly #reader: Reader;
   readonly #timer: Timer | undefined;
+  #transfer: Promise<void> | undefined;
   #uploaded = 0;
   #uniformEnd = 0;
   #encoder: GPUCommandEncoder | undefined;
@@ -173,7 +174,7 @@ export class Gpu implements Disposable {
     if (this.#uploaded < uploadedAtMost) return;
     this.#uploaded = 0;
     this.#device.queue.submit([]);
-    if (this.#reader.blocks) this.#reader.readNow([]);
+    if (this.#reader.blocks) this.#reader.wait();
   }
 
   /** Records one launch of a kernel. */
@@ -237,26 +238,25 @@ export class Gpu implements Disposable {
   }
 
   /**
-   * Runs everything recorded and reads the first `bytes` of each block, all in
-   * one transfer. The only call that waits.
+   * Runs everything recorded and reads the first `bytes` of each block, as they are
+   * now. All that is read in one turn of the event loop comes in one transfer.
    */
   async read(wanted: readonly { block: Block; bytes: number }[]): Promise<ArrayBuffer[]> {
     this.#check();
-    this.flush();
-    this.#counts.reads++;
-    const content = this.#reader.blocks
-      ? this.#reader.readNow(wanted)
-      : await this.#reader.read(wanted);
-    await Promise.all(this.#pendingChecks);
-    this.#check();
-    return content;
+    this.#pass?.end();
+    this.#pass = undefined;
+    this.#encoder ??= this.#device.createCommandEncoder();
+    for (const { block } of wanted) block.lastUse = this.#counts.submits;
+    const parts = this.#reader.record(this.#encoder, wanted);
+    await (this.#transfer ??= this.#transferSoon());
+    return parts.map(({ content }) => content!);
   }
 
   /** Waits until everything recorded has run. */
   async finish(): Promise<void> {
     this.#check();
     this.flush();
-    if (this.#reader.blocks) this.#reader.readNow([]);
+    if (this.#reader.blocks) this.#reader.wait();
     else await this.#device.queue.onSubmittedWorkDone();
     await Promise.all(this.#pendingChecks);
     this.#check();
@@ -275,15 +275,26 @@ export class Gpu implements Disposable {
     if (this.#disposed) return;
     this.#disposed = true;
     // Mesa may corrupt its heap when a device goes in the middle of its work.
-    if (this.#reader.blocks && this.#failure === undefined) this.#reader.readNow([]);
+    if (this.#reader.blocks && this.#failure === undefined) this.#reader.wait();
     this.#device.destroy();
+  }
+
+  /** Transfers what is read in this turn of the event loop, once it has ended. */
+  async #transferSoon(): Promise<void> {
+    await Promise.resolve();
+    this.#transfer = undefined;
+    this.flush();
+    this.#counts.reads++;
+    await this.#reader.transfer();
+    await Promise.all(this.#pendingChecks);
+    this.#check();
   }
 
   /** Waits for what was recorded last, and counts how long that took. */
   #timeLast(kernel: string): void {
     const started = performance.now();
     this.flush();
-    this.#reader.readNow([]);
+    this.#reader.wait();
     this.#timer!.add(kernel, performance.now() - started);
   }
 

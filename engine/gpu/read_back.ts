@@ -1,5 +1,6 @@
 /**
- * Brings the content of buffers back to the host.
+ * Brings the content of buffers back to the host. What is asked for until the next
+ * transfer comes with it.
  *
  * An awaited `mapAsync` costs about 11 ms in Deno, however little is read: it polls
  * between sleeps. There `mapAsync` itself blocks until the GPU is done, though, and
@@ -17,16 +18,35 @@ export interface Wanted {
   readonly bytes: number;
 }
 
+/** A buffer that can be mapped, filled from its start. */
+interface Staging {
+  readonly buffer: GPUBuffer;
+  readonly parts: Part[];
+  used: number;
+}
+
+/** What was asked for, in a staging buffer; with its content after the transfer. */
+interface Part {
+  readonly offset: number;
+  readonly bytes: number;
+  content?: ArrayBuffer;
+}
+
 const smallestStaging = 1 << 16;
 
 /** Reads buffers of one device. */
 export class Reader {
   readonly #device: GPUDevice;
-  #staging: GPUBuffer | undefined;
+  /** What is mapped only to wait. */
+  readonly #signal: GPUBuffer;
+  /** What the next transfer maps; the last one has room. */
+  #filling: Staging[] = [];
+  #kept: GPUBuffer | undefined;
   #blocks = false;
 
   constructor(device: GPUDevice) {
     this.#device = device;
+    this.#signal = this.#createStaging(8);
   }
 
   /** Whether reads need not be awaited. */
@@ -43,10 +63,12 @@ export class Reader {
     });
     const sample = new Uint32Array([0x600df00d, 0x5eed]);
     this.#device.queue.writeBuffer(source, 0, sample);
+    const encoder = this.#device.createCommandEncoder();
+    encoder.copyBufferToBuffer(source, 0, this.#signal, 0, 8);
+    this.#device.queue.submit([encoder.finish()]);
     try {
-      const staging = this.#copy([{ buffer: source, bytes: 8 }]);
-      const read = new Uint32Array(mapNow(staging, 8).slice(0, 8));
-      staging.unmap();
+      const read = new Uint32Array(mapNow(this.#signal, 8).slice(0));
+      this.#signal.unmap();
       this.#blocks = read[0] === sample[0] && read[1] === sample[1];
     } catch {
       this.#blocks = false;
@@ -55,61 +77,78 @@ export class Reader {
     }
   }
 
-  /** Reads at once. Only where {@linkcode Reader.blocks}. */
-  readNow(wanted: readonly Wanted[]): ArrayBuffer[] {
-    const staging = this.#copy(wanted.map(({ block, bytes }) => ({ buffer: block.buffer, bytes })));
-    try {
-      return split(mapNow(staging, stagingSize(wanted)), wanted);
-    } finally {
-      staging.unmap();
-    }
+  /** Waits until everything submitted has run. Only where {@linkcode Reader.blocks}. */
+  wait(): void {
+    mapNow(this.#signal, 8);
+    this.#signal.unmap();
   }
 
-  /** Reads, waiting as the specification has it. */
-  async read(wanted: readonly Wanted[]): Promise<ArrayBuffer[]> {
-    const staging = this.#device.createBuffer({
-      size: stagingSize(wanted),
-      usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+  /** Records copies of what is wanted; it has content after the next {@linkcode transfer}. */
+  record(encoder: GPUCommandEncoder, wanted: readonly Wanted[]): readonly Part[] {
+    return wanted.map(({ block, bytes }) => {
+      const staging = this.#roomFor(aligned(bytes));
+      const part: Part = { offset: staging.used, bytes };
+      const copied = Math.ceil(bytes / 4) * 4;
+      if (copied > 0) {
+        encoder.copyBufferToBuffer(block.buffer, 0, staging.buffer, part.offset, copied);
+      }
+      staging.parts.push(part);
+      staging.used += aligned(bytes);
+      return part;
     });
-    this.#record(wanted.map(({ block, bytes }) => ({ buffer: block.buffer, bytes })), staging);
-    try {
-      await staging.mapAsync(GPUMapMode.READ);
-      return split(staging.getMappedRange(), wanted);
-    } finally {
-      staging.destroy();
+  }
+
+  /** Gives all that was recorded, and then submitted, its content. */
+  async transfer(): Promise<void> {
+    const filled = this.#filling;
+    this.#filling = [];
+    const size = ({ used }: Staging) => Math.max(used, 8);
+    if (!this.#blocks) {
+      await Promise.all(filled.map((each) => each.buffer.mapAsync(GPUMapMode.READ, 0, size(each))));
+    }
+    for (const staging of filled) {
+      const { buffer, parts } = staging;
+      // What is mapped is copied: no more than was filled.
+      const mapped = this.#blocks
+        ? mapNow(buffer, size(staging))
+        : buffer.getMappedRange(0, size(staging));
+      for (const part of parts) part.content = mapped.slice(part.offset, part.offset + part.bytes);
+      buffer.unmap();
+      this.#keep(buffer);
     }
   }
 
-  /** Copies into the kept staging buffer, mapped once when it was made: without that Deno aborts. */
-  #copy(parts: readonly { buffer: GPUBuffer; bytes: number }[]): GPUBuffer {
-    const size = stagingSize(parts);
-    if (this.#staging === undefined || this.#staging.size < size) {
-      this.#staging?.destroy();
-      this.#staging = this.#device.createBuffer({
-        label: "read-back",
-        size: Math.max(2 ** Math.ceil(Math.log2(size)), smallestStaging),
-        usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
-        mappedAtCreation: true,
-      });
-      this.#staging.unmap();
-    }
-    this.#record(parts, this.#staging);
-    return this.#staging;
+  #roomFor(bytes: number): Staging {
+    const last = this.#filling.at(-1);
+    if (last !== undefined && last.used + bytes <= last.buffer.size) return last;
+    let buffer = this.#kept;
+    if (buffer !== undefined && buffer.size >= bytes) this.#kept = undefined;
+    else buffer = this.#createStaging(Math.max(bytes, 2 * (last?.buffer.size ?? 0)));
+    const staging = { buffer, parts: [], used: 0 };
+    this.#filling.push(staging);
+    return staging;
   }
 
-  #record(parts: readonly { buffer: GPUBuffer; bytes: number }[], staging: GPUBuffer): void {
-    const encoder = this.#device.createCommandEncoder();
-    let offset = 0;
-    for (const { buffer, bytes } of parts) {
-      const padded = Math.ceil(bytes / 4) * 4;
-      if (padded > 0) encoder.copyBufferToBuffer(buffer, 0, staging, offset, padded);
-      offset += aligned(bytes);
-    }
-    this.#device.queue.submit([encoder.finish()]);
+  /** Mapped once when it is made: without that Deno aborts in {@linkcode mapNow}. */
+  #createStaging(bytes: number): GPUBuffer {
+    const buffer = this.#device.createBuffer({
+      label: "read-back",
+      size: Math.max(2 ** Math.ceil(Math.log2(bytes)), smallestStaging),
+      usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+      mappedAtCreation: true,
+    });
+    buffer.unmap();
+    return buffer;
+  }
+
+  /** Keeps the largest. */
+  #keep(buffer: GPUBuffer): void {
+    const [less, more] = [this.#kept, buffer].sort((a, b) => (a?.size ?? 0) - (b?.size ?? 0));
+    less?.destroy();
+    this.#kept = more;
   }
 }
 
-/** Maps the first bytes: what is mapped is copied, so no more than is read. */
 function mapNow(staging: GPUBuffer, bytes: number): ArrayBuffer {
   staging.mapAsync(GPUMapMode.READ, 0, bytes).catch(() => {});
   return staging.getMappedRange(0, bytes);
@@ -117,17 +156,4 @@ function mapNow(staging: GPUBuffer, bytes: number): ArrayBuffer {
 
 function aligned(bytes: number): number {
   return Math.ceil(bytes / 8) * 8;
-}
-
-function stagingSize(parts: readonly { bytes: number }[]): number {
-  return Math.max(parts.reduce((size, { bytes }) => size + aligned(bytes), 0), 8);
-}
-
-function split(mapped: ArrayBuffer, wanted: readonly Wanted[]): ArrayBuffer[] {
-  let offset = 0;
-  return wanted.map(({ bytes }) => {
-    const part = mapped.slice(offset, offset + bytes);
-    offset += aligned(bytes);
-    return part;
-  });
 }

@@ -89,6 +89,45 @@ gpuTest(
   },
 );
 
+gpuTest(
+  "Gpu.read() brings all of one turn at once, each as it was when it was asked for",
+  async ({ gpu }) => {
+    const [x, y] = ["x", "y"].map((label) => gpu.acquire(bytes, label)) as [Block, Block];
+    gpu.upload(x, new Float32Array([1, 2, 3, 4]));
+    const before = gpu.counts();
+    const reads = [read(gpu, x)];
+    gpu.dispatch(double, launch(x, y));
+    reads.push(read(gpu, y, x));
+    gpu.upload(x, new Float32Array([5, 6, 7, 8]));
+    gpu.dispatch(double, launch(x, y));
+    reads.push(read(gpu, x));
+    gpu.release(x);
+    gpu.release(y);
+    gpu.trim();
+    assert.deepEqual(await Promise.all(reads), [
+      [[1, 2, 3, 4]],
+      [[2, 4, 6, 8], [1, 2, 3, 4]],
+      [[5, 6, 7, 8]],
+    ]);
+    assert.equal(gpu.counts().reads - before.reads, 1);
+  },
+);
+
+gpuTest("Gpu.read() of more than it has read before", async ({ gpu }) => {
+  const sizes = [16, 1 << 20, 16, 1 << 21, 0];
+  const blocks = sizes.map((size) => gpu.acquire(size, "x"));
+  blocks.slice(0, 4).forEach((block, i) => {
+    gpu.upload(block, new Float32Array(sizes[i]! / 4).fill(i));
+  });
+  const wanted = blocks.map((block, i) => ({ block, bytes: sizes[i]! }));
+  for (let round = 0; round < 2; round++) {
+    const found = (await Promise.all(wanted.map((each) => gpu.read([each])))).flat();
+    assert.deepEqual(found.map(({ byteLength }) => byteLength), sizes);
+    found.forEach((part, i) => assert.ok(new Float32Array(part).every((value) => value === i)));
+  }
+  blocks.forEach((block) => gpu.release(block));
+});
+
 gpuTest("Gpu.dispatch() gives each of a thousand launches its own uniforms", async ({ gpu }) => {
   const [x, y] = ["x", "y"].map((label) => gpu.acquire(bytes, label)) as [Block, Block];
   gpu.upload(x, new Float32Array(4));
