@@ -35,16 +35,70 @@ export function wholeOf<T extends ScalarTensor>(entry: ScalarEntry<T>): ScalarRa
   return { entry, start: 0, size: entry.tensor.size };
 }
 
+/** What was found of a range, or is being found. */
+interface Found {
+  readonly start: number;
+  readonly size: number;
+  readonly wanted: WantedEnds;
+  readonly ends: Promise<RangeEnds>;
+}
+
+/** Which ends are wanted, and how far in: `k` entries, `null` for all. */
+export interface WantedEnds {
+  readonly k: number | null;
+  readonly largest: boolean;
+  readonly smallest: boolean;
+}
+
+/** What is known of scalars that are on the GPU; they never change. */
+const foundOf = new WeakMap<ScalarTensor, Found[]>();
+
 /**
  * What of each range may be among the k largest or smallest: all that is known or
- * little, and otherwise the ends of each; in one transfer.
- *
- * @param options `k`: `null` for all. `largest`, `smallest`: which ends are wanted.
+ * little, and otherwise the ends of each; in one transfer, and none for what was found before.
  */
-export async function endsOf<T extends ScalarTensor>(
+export function endsOf<T extends ScalarTensor>(
   store: ScalarStore<T>,
   ranges: readonly ScalarRange<T>[],
-  { k, largest, smallest }: { k: number | null; largest: boolean; smallest: boolean },
+  wanted: WantedEnds,
+): Promise<RangeEnds[]> {
+  const known = ranges.map(({ entry: { tensor }, start, size }) =>
+    foundOf.get(tensor)?.find((found) =>
+      found.start === start && found.size === size && covers(found.wanted, wanted)
+    )?.ends
+  );
+  const others = ranges.filter((_, i) => known[i] === undefined);
+  const searching = search(store, others, wanted);
+  let next = 0;
+  return Promise.all(ranges.map((range, i) => {
+    if (known[i] !== undefined) return known[i];
+    const place = next++;
+    const ends = searching.then((all) => all[place]!);
+    remember(range, { wanted, ends });
+    return ends;
+  }));
+}
+
+function covers(found: WantedEnds, wanted: WantedEnds): boolean {
+  return (found.largest || !wanted.largest) && (found.smallest || !wanted.smallest) &&
+    (found.k === null || wanted.k !== null && found.k >= wanted.k);
+}
+
+function remember(
+  { entry: { tensor }, start, size }: ScalarRange<ScalarTensor>,
+  { wanted, ends }: Pick<Found, "wanted" | "ends">,
+): void {
+  let all = foundOf.get(tensor);
+  if (all === undefined) foundOf.set(tensor, all = []);
+  const found = { start, size, wanted, ends };
+  all.push(found);
+  ends.catch(() => all.splice(all.indexOf(found), 1));
+}
+
+async function search<T extends ScalarTensor>(
+  store: ScalarStore<T>,
+  ranges: readonly ScalarRange<T>[],
+  { k, largest, smallest }: WantedEnds,
 ): Promise<RangeEnds[]> {
   const onGpu = (range: ScalarRange<T>): range is ScalarRange<T & Tensor> =>
     range.entry.tensor instanceof Tensor && store.known(range.entry.tensor) === undefined;
