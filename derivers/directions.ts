@@ -26,6 +26,8 @@ import { type Asked, type Site, type SlotRef, slotRef, type Where } from "./site
 /** A direction, and where in the order of computation it stands. */
 export interface Direction extends Input {
   position(asked: Asked): DirectionPosition;
+  /** The one token at which it is not 0; `null` if there may be others. */
+  onlyToken?(site: Site): number | null;
 }
 
 /** The slot of a residual. */
@@ -50,6 +52,8 @@ export const finalResidual: Direction = {
     return trace?.node.residual.position ??
       { layer: asked.facts.nLayers - 1, place: "residPostMlp" };
   },
+  onlyToken: ({ config, facts, run }) =>
+    checkDirectionTrace(config.traceConfig, facts) === null ? run.tokenOfLoss : null,
 };
 
 function finalResidualSlot({ config, facts }: Where): SlotRef {

@@ -19,7 +19,7 @@ import { autoencoderInput, autoencoderNamed, fwd } from "./inputs.ts";
 import type { AutoencoderInput } from "./nodes.ts";
 import { vjpIn } from "./gradient_in.ts";
 import type { Rule } from "./rule.ts";
-import { headsAlong } from "./write_sites.ts";
+import { headProjection, headsAlong } from "./write_sites.ts";
 import { offlineLatents, tokenHeadsAlong, triangle, writesSummed } from "./rules.ts";
 import { type Asked, autoencoderWeights, layerWeights, type Site } from "./site.ts";
 
@@ -88,7 +88,7 @@ export const headToLatent: Rule = {
   inputs: [fwd("attn.qk_probs"), fwd("attn.v"), attentionOutput],
   value(site, probs, v, x) {
     const g = latentGradient(site, x!, latentOf(site, attention));
-    return headsAlong(site, { probs: probs!, v: v!, g });
+    return headsAlong(site, { probs: probs!, v: v!, onto: headProjection(site, g) });
   },
   layers: latentLayer,
 };

@@ -97,3 +97,15 @@ export function gradientReaches(
   if (layer !== residual.layerIndex) return layer! < residual.layerIndex;
   return locationNames.indexOf(location) <= locationNames.indexOf(residual.location);
 }
+
+/**
+ * The one token at which a sequence's objective has a gradient in the residual stream
+ * after the last layer: that of a loss, unless an ablation puts one elsewhere. `null` if
+ * there may be others.
+ */
+export function tokenOfLoss(
+  { trace, ablations, facts }: Pick<PlannedSequence, "trace" | "ablations" | "facts">,
+): number | null {
+  const isPut = ablations.some(({ passType, value }) => passType === "backward" && value !== 0);
+  return trace === null && !isPut ? facts.nTokens - 1 : null;
+}

@@ -6,6 +6,7 @@
 
 import type { Tensor } from "../engine/tape/tensor.ts";
 import { filled } from "../engine/tape/ops/map.ts";
+import { copyInto, sliced } from "../engine/tape/ops/slice.ts";
 import { shapeOf } from "./facts.ts";
 import type { Input } from "./inputs.ts";
 import type { Place, ScalarDimName } from "./nodes.ts";
@@ -58,6 +59,25 @@ export function along(
       return layers?.(asked) ?? allLayers(asked);
     },
   };
+}
+
+/**
+ * The projection of a direction [T, d] onto something: [T, …]. Computed only for the
+ * direction's one token where it has one, and 0 elsewhere.
+ */
+export function projected(
+  site: Site,
+  g: Tensor,
+  { direction, project }: { direction: Direction; project: (g: Tensor) => Tensor },
+): Tensor {
+  const token = direction.onlyToken?.(site) ?? null;
+  if (token === null) return project(g);
+  const { cx } = site;
+  const row = sliced(cx, g, { start: token * g.width, size: g.width });
+  const ofRow = project(row.view({ shape: [1, g.width] }));
+  const all = filled(cx, [g.rows, ...ofRow.shape.slice(1)], 0);
+  copyInto(cx, ofRow, { out: all, start: token * ofRow.size });
+  return all;
 }
 
 function allLayers({ facts: { nLayers } }: Asked): number[] {

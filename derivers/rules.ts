@@ -16,7 +16,7 @@ import { chooseAutoencoder } from "./choose_autoencoder.ts";
 import type { Direction } from "./directions.ts";
 import { autoencoderInput, type AutoencoderOf, bwd, fwd, type Input } from "./inputs.ts";
 import type { Place } from "./nodes.ts";
-import { along, type Rule } from "./rule.ts";
+import { along, projected, type Rule } from "./rule.ts";
 import { type Asked, autoencoderWeights, layerWeights, type Site } from "./site.ts";
 import { headProjection, headsAlong, headWriteNorms, type WriteSite } from "./write_sites.ts";
 
@@ -78,7 +78,11 @@ export function writeAlong(site: WriteSite, direction: Direction): Rule {
   return along(direction, {
     ...site,
     inputs: [site.act],
-    value: (at, a, g) => map(at.cx, "mul", { a: a!, b: site.project(at, g!) }),
+    value: (at, a, g) =>
+      map(at.cx, "mul", {
+        a: a!,
+        b: projected(at, g!, { direction, project: (rows) => site.project(at, rows) }),
+      }),
   });
 }
 
@@ -176,7 +180,13 @@ export function headAlong(direction: Direction): Rule {
     place: "attn",
     dims: patternDims,
     inputs: [probs, v],
-    value: (site, a, values, g) => headsAlong(site, { probs: a!, v: values!, g: g! }),
+    value: (site, a, values, g) => {
+      const onto = projected(site, g!, {
+        direction,
+        project: (rows) => headProjection(site, rows),
+      });
+      return headsAlong(site, { probs: a!, v: values!, onto });
+    },
   });
 }
 

@@ -16,6 +16,7 @@ import { pack, type Packing } from "../engine/tape/packing.ts";
 import { slotKey } from "../engine/tape/slots.ts";
 import type { Tensor } from "../engine/tape/tensor.ts";
 import { shapeOfLocation } from "./facts.ts";
+import { tokenOfLoss } from "./objective.ts";
 import type { PlannedSequence } from "./plan.ts";
 import type { SequenceRun, SlotRef } from "./site.ts";
 
@@ -98,6 +99,7 @@ export function createSequenceRun(
     facts,
     cx,
     packing,
+    tokenOfLoss: tokenOfLoss(planned),
     once,
     activation,
     autoencoder: ({ name }) => autoencoders.find((each) => each.name === name)!,

@@ -56,6 +56,8 @@ export interface SequenceRun {
   readonly cx: Context;
   /** Of this sequence alone. */
   readonly packing: Packing;
+  /** The one token at which the final residual has a gradient; `null` if there may be others. */
+  readonly tokenOfLoss: number | null;
   /**
    * An activation or gradient in the location's own shape; zeros where the
    * objective does not depend on it.

@@ -131,16 +131,13 @@ export function headProjection(site: Site, g: Tensor): Tensor {
   });
 }
 
-/** `A[q,k,h] ⟨v[k,h] W_O[h], g[q]⟩`: [T, T, H]. */
+/** `A[q,k,h] ⟨v[k,h] W_O[h], g[q]⟩`, from g's {@linkcode headProjection}: [T, T, H]. */
 export function headsAlong(
-  site: Site,
-  { probs, v, g }: { probs: Tensor; v: Tensor; g: Tensor },
+  { cx, run: { packing } }: Site,
+  { probs, v, onto }: { probs: Tensor; v: Tensor; onto: Tensor },
 ): Tensor {
-  const onto = pairDot(site.cx, { a: headProjection(site, g), b: v }, {
-    packing: site.run.packing,
-    causal: false,
-  });
-  return map(site.cx, "mul", { a: probs, b: onto });
+  const writes = pairDot(cx, { a: onto, b: v }, { packing, causal: false });
+  return map(cx, "mul", { a: probs, b: writes });
 }
 
 /** ‖v[k,h] W_O[h]‖: [T, H]. */

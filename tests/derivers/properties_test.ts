@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 
 import type { AblationSpec } from "../../derivers/request.ts";
 import type { Model } from "../../engine/model/model.ts";
-import type { LocationName } from "../../engine/tape/locations.ts";
+import type { LocationName, PassType } from "../../engine/tape/locations.ts";
 import { assertClose } from "../support/assert_close.ts";
 import { createRandom } from "../support/random.ts";
 import { derive, lossFnConfig, onEach, T, type Values } from "./derive_values.ts";
@@ -25,11 +25,11 @@ function sums(x: Values, { rows, count, width }: { rows: number; count: number; 
 const ablation = (
   activationLocationType: LocationName,
   tensorIndices: AblationSpec["index"]["tensorIndices"],
-  options: { layerIndex?: number | null; value: number },
+  options: { layerIndex?: number | null; value: number; passType?: PassType },
 ): AblationSpec => {
-  const { layerIndex = null, value } = options;
+  const { layerIndex = null, value, passType = "forward" } = options;
   return {
-    index: { activationLocationType, passType: "forward", tensorIndices, layerIndex },
+    index: { activationLocationType, passType, tensorIndices, layerIndex },
     value,
   };
 };
@@ -194,4 +194,37 @@ onEach("what is ablated at a position leaves those before it as they were", asyn
   const before = (values: Values) => values.subarray(0, 4 * dVocab);
   assert.deepEqual(before(ablated.get("logits/none")), before(plain.get("logits/none")));
   assert.notDeepEqual(ablated.get("logits/none"), plain.get("logits/none"));
+});
+
+onEach("a gradient after the final residual counts along it at its own token", async (model) => {
+  const { dModel, dMlp, nHeads, nLayers } = model.config;
+  const run = await derive(model, {
+    lossFnConfig,
+    ablationSpecs: [ablation("logits", [0, 3], { value: 0.5, passType: "backward" })],
+    dsts: [
+      "mlp_write",
+      "attn_write",
+      "mlp_write_to_final_residual_grad",
+      "unflattened_attn_write_to_final_residual_grad",
+    ],
+    gradients: ["resid.post_mlp"],
+  });
+  const g = run.get(`gradient of resid.post_mlp/${nLayers - 1}`).subarray(0, dModel);
+  assert.ok(g.some((each) => each !== 0));
+  const along = (writes: Values, rows: number) =>
+    sums(writes.subarray(0, rows * dModel).map((x, i) => x * g[i % dModel]!), {
+      rows,
+      count: dModel,
+      width: 1,
+    });
+  forEachLayer(model, (layer) => {
+    assertClose(
+      run.get(`mlp_write_to_final_residual_grad/${layer}`).subarray(0, dMlp),
+      along(run.get(`mlp_write/${layer}`), dMlp),
+    );
+    assertClose(
+      run.get(`unflattened_attn_write_to_final_residual_grad/${layer}`).subarray(0, T * nHeads),
+      along(run.get(`attn_write/${layer}`), T * nHeads),
+    );
+  });
 });
