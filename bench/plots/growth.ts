@@ -10,12 +10,15 @@ import { compile, type TopLevelSpec } from "vega-lite";
 const results = new URL("../results/", import.meta.url);
 const { about, points } = JSON.parse(await Deno.readTextFile(new URL("growth.json", results)));
 
+const works = ["debugger request", "forward and backward", "forward"]; // from the top down
+const legend = { symbolType: "stroke", symbolSize: 400, symbolStrokeWidth: 2, labelLimit: 0 };
+
 /** One panel: a quantity against the length, both on logarithmic scales. */
 function panel(field: string, title: string) {
+  const dashes = { field: "shape", type: "nominal", title: null, legend };
   return {
     width: 330,
     height: 260,
-    mark: { type: "line", point: true },
     encoding: {
       x: {
         field: "length",
@@ -25,9 +28,12 @@ function panel(field: string, title: string) {
         axis: { values: [16, 64, 256, 1024] },
       },
       y: { field, type: "quantitative", title, scale: { type: "log" } },
-      color: { field: "work", type: "nominal", title: null },
-      strokeDash: { field: "shape", type: "nominal", title: null },
+      color: { field: "work", type: "nominal", title: null, sort: works, legend },
     },
+    layer: [
+      { mark: "line", encoding: { strokeDash: dashes } },
+      { mark: { type: "circle", opacity: 1 } },
+    ],
   };
 }
 
