@@ -129,6 +129,7 @@ export type { AutoencoderChoice, AutoencoderFacts } from "./derivers/choose_auto
 export type { ModelFacts, SequenceFacts } from "./derivers/facts.ts";
 export type { Input } from "./derivers/inputs.ts";
 export type { Rule } from "./derivers/rule.ts";
+export type { RowsOnDemand } from "./derivers/rows_on_demand.ts";
 export {
   type HostTensor,
   type ScalarEntry,

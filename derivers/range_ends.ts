@@ -9,7 +9,14 @@ import { isWorthSelecting, type RowRange, rowTopK } from "../engine/tape/ops/row
 import { gatherRows, sliced } from "../engine/tape/ops/slice.ts";
 import { Arena, readTensors, Tensor } from "../engine/tape/tensor.ts";
 import { nodeOfScalar, unravel } from "./indices.ts";
-import type { ScalarEntry, ScalarStore, ScalarTensor, TopScalar } from "./scalar_store.ts";
+import { RowsOnDemand } from "./rows_on_demand.ts";
+import type {
+  HostTensor,
+  ScalarEntry,
+  ScalarStore,
+  ScalarTensor,
+  TopScalar,
+} from "./scalar_store.ts";
 import { type ScalarName, type ScalarRow, scalarTable } from "./table.ts";
 import { type Part, selectTop } from "./top.ts";
 
@@ -97,22 +104,23 @@ function remember(
 
 async function search<T extends ScalarTensor>(
   store: ScalarStore<T>,
-  ranges: readonly ScalarRange<T>[],
+  wantedRanges: readonly ScalarRange<T>[],
   { k, largest, smallest }: WantedEnds,
 ): Promise<RangeEnds[]> {
-  const onGpu = (range: ScalarRange<T>): range is ScalarRange<T & Tensor> =>
-    range.entry.tensor instanceof Tensor && store.known(range.entry.tensor) === undefined;
-  const gpu = ranges.find(onGpu)?.entry.tensor.gpu;
+  const ranges = wantedRanges.map(computed);
+  const onGpu = (range: ComputedRange): range is ComputedRange & { tensor: Tensor } =>
+    range.tensor instanceof Tensor && store.known(range.tensor) === undefined;
+  const gpu = ranges.find(onGpu)?.tensor.gpu;
   if (gpu === undefined) return ranges.map((range) => bothEnds(valuesOf(store, range)));
 
   using arena = new Arena(gpu);
   const context = { gpu, arena };
-  const searched = new Map<ScalarRange<T>, RowRange>();
-  const parts = new Map<ScalarRange<T>, Tensor>();
-  const whole: (T & Tensor)[] = [];
+  const searched = new Map<ComputedRange, RowRange>();
+  const parts = new Map<ComputedRange, Tensor>();
+  const whole: Tensor[] = [];
   for (const range of ranges) {
     if (!onGpu(range)) continue;
-    const { entry: { tensor: x }, start, size } = range;
+    const { tensor: x, start, size } = range;
     if (k !== null && isWorthSelecting(gpu, { width: size, k })) {
       searched.set(range, { x, start, rows: 1, width: size });
     } else if (size < x.size) {
@@ -146,11 +154,24 @@ async function search<T extends ScalarTensor>(
   });
 }
 
+/** A range of values that are there. */
+interface ComputedRange {
+  readonly tensor: Tensor | HostTensor;
+  readonly start: number;
+  readonly size: number;
+}
+
+function computed({ entry: { tensor }, start, size }: ScalarRange<ScalarTensor>): ComputedRange {
+  if (!(tensor instanceof RowsOnDemand)) return { tensor, start, size };
+  const { row, start: startInRow } = tensor.rowAt(start, size);
+  return { tensor: row, start: startInRow, size };
+}
+
 function valuesOf<T extends ScalarTensor>(
   store: ScalarStore<T>,
-  { entry, start, size }: ScalarRange<T>,
+  { tensor, start, size }: ComputedRange,
 ): Float32Array {
-  return store.known(entry.tensor)!.subarray(start, start + size);
+  return store.known(tensor)!.subarray(start, start + size);
 }
 
 /** Values of which any may be among the first from either end. */
@@ -197,15 +218,20 @@ const small = 2 ** 12;
 /** The values at places of a store's scalars, in one transfer. */
 export async function readEntries<T extends ScalarTensor>(
   store: ScalarStore<T>,
-  places: readonly EntryPlace[],
+  wanted: readonly EntryPlace[],
 ): Promise<number[]> {
+  const places = wanted.map(({ tensor, flat }): EntryPlace => {
+    if (!(tensor instanceof RowsOnDemand)) return { tensor, flat };
+    const { row, start } = tensor.rowAt(flat);
+    return { tensor: row, flat: start };
+  });
   const indicesOf = new Map<ScalarTensor, Map<number, number>>();
   for (const { tensor, flat } of places) {
     let indices = indicesOf.get(tensor);
     if (indices === undefined) indicesOf.set(tensor, indices = new Map());
     if (!indices.has(flat)) indices.set(flat, indices.size);
   }
-  const unknown = [...indicesOf.keys()].filter((tensor): tensor is T & Tensor =>
+  const unknown = [...indicesOf.keys()].filter((tensor): tensor is Tensor =>
     tensor instanceof Tensor && store.known(tensor) === undefined
   );
   const gpu = unknown[0]?.gpu;

@@ -9,10 +9,11 @@ import type { PassType } from "../engine/tape/locations.ts";
 import { readTensors, Tensor } from "../engine/tape/tensor.ts";
 import { endsOf, topOf, wholeOf } from "./range_ends.ts";
 import type { NodeIndex } from "./request.ts";
+import type { RowsOnDemand } from "./rows_on_demand.ts";
 import { type ScalarName, scalarTable } from "./table.ts";
 
-/** A tensor on the GPU, or one whose values are on the host. */
-export type ScalarTensor = Tensor | HostTensor;
+/** Values on the GPU, on the host, or not computed yet. */
+export type ScalarTensor = Tensor | HostTensor | RowsOnDemand;
 
 /** Values that are on the host. */
 export interface HostTensor {
@@ -93,7 +94,7 @@ export class ScalarStore<T extends ScalarTensor = Tensor> {
   /** Adds a scalar. */
   add(entry: ScalarEntry<T>): void {
     this.#entries.push(entry);
-    if (!(entry.tensor instanceof Tensor)) this.#values.set(entry.tensor, entry.tensor.values);
+    if ("values" in entry.tensor) this.#values.set(entry.tensor, entry.tensor.values);
   }
 
   /**
@@ -143,7 +144,7 @@ export class ScalarStore<T extends ScalarTensor = Tensor> {
   }
 
   /** Takes values that were read together with others. */
-  setValues(tensor: T, values: Float32Array<ArrayBuffer>): void {
+  setValues(tensor: Tensor, values: Float32Array<ArrayBuffer>): void {
     this.#values.set(tensor, values);
   }
 

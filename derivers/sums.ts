@@ -7,12 +7,11 @@
 
 import { RequestError } from "../engine/errors.ts";
 import { map } from "../engine/tape/ops/map.ts";
-import { sumMiddle, sumRows } from "../engine/tape/ops/reduce.ts";
-import { Arena, readTensors, sizeOf, Tensor } from "../engine/tape/tensor.ts";
-import type { Context } from "../engine/tape/op.ts";
+import { sizeOf } from "../engine/tape/tensor.ts";
 import { ravel, unravel } from "./indices.ts";
 import type { ScalarDimName } from "./nodes.ts";
 import { endsOf, topOf, wholeOf } from "./range_ends.ts";
+import { asItIs, type EachEntry, isKept, type Partial, partials } from "./partial_sums.ts";
 import type {
   ScalarEntry,
   ScalarSelection,
@@ -20,7 +19,7 @@ import type {
   ScalarTensor,
   TopScalar,
 } from "./scalar_store.ts";
-import { type ScalarName, type ScalarRow, scalarTable } from "./table.ts";
+import { type ScalarRow, scalarTable } from "./table.ts";
 
 /** What is added up, and along which dimensions not. */
 export interface SumOptions extends ScalarSelection {
@@ -51,7 +50,7 @@ export function sumOf(
   store: ScalarStore<ScalarTensor>,
   options: SumOptions = {},
 ): Promise<ScalarSum> {
-  return total(store, options, { onGpu: (_, x) => x, onHost: (x) => x });
+  return total(store, options, asItIs);
 }
 
 /** The sum of absolute values; otherwise as {@linkcode sumOf}. */
@@ -143,19 +142,6 @@ export function nestedSum({ shape, values }: ScalarSum): NestedSum {
   return nest(0, 0);
 }
 
-/** What is done to each entry before it is added. */
-interface EachEntry {
-  onGpu(cx: Context, x: Tensor): Tensor;
-  onHost(x: number): number;
-}
-
-/** Part of a total: values over the dimensions that are left, of which some are kept. */
-interface Partial {
-  readonly values: ArrayLike<number>;
-  readonly shape: readonly number[];
-  readonly kept: readonly boolean[];
-}
-
 async function total(
   store: ScalarStore<ScalarTensor>,
   options: SumOptions,
@@ -169,11 +155,6 @@ async function total(
     addTo(result, partial);
   }
   return { dims, shape, values: result };
-}
-
-function isKept({ dst }: { dst: ScalarName }, dimsToKeep: readonly ScalarDimName[]): boolean[] {
-  const row: ScalarRow = scalarTable[dst];
-  return row.dims.map((dim) => dimsToKeep.includes(dim));
 }
 
 function keptDims(
@@ -205,68 +186,6 @@ function keptDims(
 
 function sized(dims: readonly string[], shape: readonly number[]): string {
   return dims.map((dim, i) => `${dim} (${shape[i]})`).join(", ") || "none";
-}
-
-/** Sizes up to this are brought to the host as they are. */
-const small = 2 ** 14;
-/** Dimensions up to this are summed over on the GPU: llvmpipe ends longer loops, silently. */
-const longestLoop = 60_000;
-
-/** Reduces what is large where it is, and brings the rest of it to the host in one transfer. */
-async function partials(
-  store: ScalarStore<ScalarTensor>,
-  entries: readonly ScalarEntry<ScalarTensor>[],
-  { dimsToKeep, each }: { dimsToKeep: readonly ScalarDimName[]; each: EachEntry },
-): Promise<Partial[]> {
-  const large = entries.flatMap((entry) => {
-    const { tensor } = entry;
-    const onGpu = tensor instanceof Tensor && store.known(tensor) === undefined;
-    return onGpu && tensor.size > small ? [{ tensor, entry }] : [];
-  });
-  const whole = entries.filter((entry) => !large.some((each) => each.entry === entry));
-  const missing = whole.flatMap(({ tensor }) =>
-    tensor instanceof Tensor && store.known(tensor) === undefined ? [tensor] : []
-  );
-  const gpu = (large[0]?.tensor ?? missing[0])?.gpu;
-  const result: Partial[] = [];
-  if (gpu !== undefined) {
-    using arena = new Arena(gpu);
-    const cx = { gpu, arena };
-    const reduced = large.map(({ tensor, entry }) => {
-      const kept = isKept(entry, dimsToKeep);
-      return reduce(cx, arena.tidy(() => each.onGpu(cx, tensor)), { shape: tensor.shape, kept });
-    });
-    const read = await readTensors([...missing, ...reduced.map(({ tensor }) => tensor)]);
-    missing.forEach((tensor, i) => store.setValues(tensor, read[i]!));
-    reduced.forEach(({ shape, kept }, i) =>
-      result.push({ values: read[missing.length + i]!, shape, kept })
-    );
-  }
-  for (const entry of whole) {
-    const values = Float64Array.from(store.known(entry.tensor)!, each.onHost);
-    result.push({ values, shape: entry.tensor.shape, kept: isKept(entry, dimsToKeep) });
-  }
-  return result;
-}
-
-/** Sums over dimensions that are not kept, the last first, until what is left is small. */
-function reduce(
-  cx: Context,
-  x: Tensor,
-  { shape, kept }: { shape: readonly number[]; kept: readonly boolean[] },
-): { tensor: Tensor; shape: number[]; kept: boolean[] } {
-  const left = { tensor: x, shape: [...shape], kept: [...kept] };
-  for (let dim = shape.length - 1; dim >= 0 && left.tensor.size > small; dim--) {
-    const inner = shape[dim]!;
-    if (kept[dim] || inner === 1 || inner > longestLoop) continue;
-    const outer = sizeOf(left.shape.slice(0, dim));
-    const width = sizeOf(left.shape.slice(dim + 1));
-    using view = left.tensor.view({ shape: [outer, inner, ...width === 1 ? [] : [width]] });
-    left.tensor = width === 1 ? sumRows(cx, view) : sumMiddle(cx, view);
-    left.shape.splice(dim, 1);
-    left.kept.splice(dim, 1);
-  }
-  return left;
 }
 
 /** Adds values at the place of the dimensions kept. */

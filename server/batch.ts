@@ -8,8 +8,10 @@
 import { type DerivedSequence, deriveScalars } from "../derivers/derive.ts";
 import { unionOfNodes } from "../derivers/groups.ts";
 import type { NodeIndex } from "../derivers/request.ts";
+import type { ScalarStore, ScalarTensor } from "../derivers/scalar_store.ts";
 import { RequestError } from "../engine/errors.ts";
 import { attentionScalarsOf } from "./attention_scalars.ts";
+import { withLogits } from "./logits.ts";
 import { planBatch, type SubPlan } from "./plan_batch.ts";
 import type { ProcessingRequestSpec, RequestOf } from "./requests.ts";
 import type { InferenceAndTokenData, ProcessingResponseData, ResponseOf } from "./responses.ts";
@@ -47,13 +49,20 @@ export async function answerBatch(
   const refused = run.sequences.flatMap(({ notComputable }) => notComputable)[0];
   if (refused !== undefined) throw new RequestError(refused.error, refused.message);
 
-  const found = await settled(
-    plans.map(({ topK }, s) => findNodes(topK, run.sequences[s]!)),
+  const stores = run.sequences.map((sequence, s) =>
+    plans[s]!.logitsOnDemand ? withLogits(sequence) : sequence.scalars
   );
+  const found = await settled(plans.map(({ topK }, s) => findNodes(topK, stores[s]!)));
   const nodesByName = uniteNodes(found);
   const data = await settled(
     plans.map((plan, s) =>
-      answerSpecs(plan, { session, sequence: run.sequences[s]!, found: found[s]!, nodesByName })
+      answerSpecs(plan, {
+        session,
+        sequence: run.sequences[s]!,
+        scalars: stores[s]!,
+        found: found[s]!,
+        nodesByName,
+      })
     ),
   );
 
@@ -87,9 +96,10 @@ function uniteNodes(
 /** Answers the specs of a sub-request, by their names, all in one wait. */
 async function answerSpecs(
   { subRequest, topK }: SubPlan,
-  { session: { model }, sequence, found, nodesByName }: {
+  { session: { model }, sequence, scalars, found, nodesByName }: {
     session: Session;
     sequence: DerivedSequence;
+    scalars: ScalarStore<ScalarTensor>;
     found: ReadonlyMap<string, FoundNodes>;
     nodesByName: ReadonlyMap<string, readonly NodeIndex[]>;
   },
@@ -102,7 +112,7 @@ async function answerSpecs(
     switch (spec.specType) {
       case "multiple_top_k_derived_scalars_request_spec": {
         const { sums } = found.get(name)!;
-        return topKOf(topK.get(name)!, sequence, { nodes: nodesOf(name), sums, model });
+        return topKOf(topK.get(name)!, scalars, { nodes: nodesOf(name), sums, model });
       }
       case "derived_scalars_request_spec":
         return unitScalarsOf(spec, sequence, { model });

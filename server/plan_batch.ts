@@ -10,6 +10,7 @@ import { type PostprocessorName, postprocessorNeeds } from "../derivers/postproc
 import type { DstRequest, SequenceRequest } from "../derivers/request.ts";
 import { RequestError } from "../engine/errors.ts";
 import { demandsOf, vocabularyScalar } from "./demands.ts";
+import { areLogitsOnDemand, beforeLogits, logits } from "./logits.ts";
 import type {
   InferenceSubRequest,
   MultipleTopKRequestSpec,
@@ -36,6 +37,8 @@ export interface SubPlan {
   readonly dsts: readonly DstRequest[];
   /** The activations that are needed besides. */
   readonly keeps: NonNullable<SequenceRequest["saveActivations"]>;
+  /** Whether logits are looked at, and computed then. */
+  readonly logitsOnDemand: boolean;
 }
 
 /**
@@ -55,12 +58,17 @@ export function planBatch(
     checkLength(tokens);
     checkDependencies(subRequest);
     checkTokenCounts(subRequest, model.config);
+    const demands = demandsOf(subRequest);
+    const others = demands.filter(({ dst }) => dst !== logits);
+    const logitsOnDemand = others.length < demands.length && areLogitsOnDemand(subRequest);
+    const sizes = { ...model.config, nTokens: tokens.length, autoencoders: facts };
     return {
       subRequest,
       tokens,
       topK: topKPlansOf(subRequest),
-      dsts: demandsOf(subRequest),
-      keeps: keepsOf(subRequest, { ...model.config, nTokens: tokens.length, autoencoders: facts }),
+      dsts: logitsOnDemand ? others : demands,
+      keeps: [...keepsOf(subRequest, sizes), ...logitsOnDemand ? [beforeLogits] : []],
+      logitsOnDemand,
     };
   });
   const lengths = plans.filter(({ topK }) => topK.size > 0).map(({ tokens }) => tokens.length);

@@ -4,9 +4,9 @@
  * @module
  */
 
-import type { DerivedSequence } from "../derivers/derive.ts";
 import { type GroupId, topNodes, valuesAtNodes } from "../derivers/groups.ts";
 import type { NodeIndex } from "../derivers/request.ts";
+import type { ScalarStore, ScalarTensor } from "../derivers/scalar_store.ts";
 import { nestedSum, sumOf } from "../derivers/sums.ts";
 import type { ScalarName } from "../derivers/table.ts";
 import { RequestError } from "../engine/errors.ts";
@@ -39,7 +39,7 @@ const NOT_FINITE = -999;
  */
 export async function findNodes(
   topK: ReadonlyMap<string, TopKPlan>,
-  { scalars }: DerivedSequence,
+  scalars: ScalarStore<ScalarTensor>,
 ): Promise<ReadonlyMap<string, FoundNodes>> {
   // Specs often have scalars in common, and each sum is made once.
   const sums = new Map<string, Promise<WireTensor>>();
@@ -70,7 +70,7 @@ export async function findNodes(
 /** Answers a spec for top nodes with the values at the nodes of the whole batch. */
 export async function topKOf(
   { groups }: TopKPlan,
-  { scalars }: DerivedSequence,
+  scalars: ScalarStore<ScalarTensor>,
   { nodes, sums, model }: {
     nodes: readonly NodeIndex[];
     sums: SumsByGroup;

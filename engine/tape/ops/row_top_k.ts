@@ -9,6 +9,7 @@ import { wgsl } from "../../../shaders/mod.ts";
 import type { Gpu } from "../../gpu/gpu.ts";
 import { kernelFamily, variant } from "../../gpu/kernel.ts";
 import type { Bound } from "../../gpu/pipelines.ts";
+import { bindingAlignment, boundPart } from "../bound_part.ts";
 import { outputGrid } from "../launch.ts";
 import type { Context } from "../op.ts";
 import type { Tensor } from "../tensor.ts";
@@ -131,7 +132,7 @@ export function rowTopK(
       const chosen = Math.min(largest, blocks) + Math.min(smallest, blocks);
       const found = { start: size, size: piece.rows * chosen * (1 + quads) };
       pieces.push({ ...piece, range: r, blocks, quads, found });
-      size += Math.ceil(found.size / alignment) * alignment;
+      size += Math.ceil(found.size / bindingAlignment) * bindingAlignment;
     }
   });
   const candidates = arena.tensor([size, 4], "candidates");
@@ -189,13 +190,13 @@ function piecesOf(gpu: Gpu, { x, start = 0, rows, width }: RowRange): PieceOfRan
   const whole = { firstRow: 0, firstIndex: 0, rows, width, start, bound: x.block };
   const { maxBindingBytes } = gpu.facts;
   if (4 * x.size <= maxBindingBytes) return [whole];
-  const most = Math.floor(maxBindingBytes / 4) - 2 * alignment;
+  const most = Math.floor(maxBindingBytes / 4) - 2 * bindingAlignment;
   const pieces: PieceOfRange[] = [];
   const rowsAtOnce = Math.floor(most / width);
   if (rowsAtOnce >= 1) {
     for (let firstRow = 0; firstRow < rows; firstRow += rowsAtOnce) {
       const count = Math.min(rowsAtOnce, rows - firstRow);
-      const at = bindingAt(x, { start: start + firstRow * width, size: count * width });
+      const at = boundPart(x, { start: start + firstRow * width, size: count * width });
       pieces.push({ firstRow, firstIndex: 0, rows: count, width, ...at });
     }
     return pieces;
@@ -203,20 +204,11 @@ function piecesOf(gpu: Gpu, { x, start = 0, rows, width }: RowRange): PieceOfRan
   for (let firstRow = 0; firstRow < rows; firstRow++) {
     for (let firstIndex = 0; firstIndex < width; firstIndex += most) {
       const count = Math.min(most, width - firstIndex);
-      const at = bindingAt(x, { start: start + firstRow * width + firstIndex, size: count });
+      const at = boundPart(x, { start: start + firstRow * width + firstIndex, size: count });
       pieces.push({ firstRow, firstIndex, rows: 1, width: count, ...at });
     }
   }
   return pieces;
-}
-
-/** Of elements and of quads: bindings start at multiples of 256 bytes. */
-const alignment = 64;
-
-function bindingAt(x: Tensor, { start, size }: { start: number; size: number }) {
-  const first = Math.floor(start / alignment) * alignment;
-  const bytes = 16 * Math.ceil((start - first + size) / 4);
-  return { start: start - first, bound: { block: x.block, byteOffset: 4 * first, bytes } };
 }
 
 /** The entries of the blocks copied. */

@@ -7,6 +7,7 @@
 
 import { wgsl } from "../../../shaders/mod.ts";
 import { kernelFamily } from "../../gpu/kernel.ts";
+import { boundPart } from "../bound_part.ts";
 import { outputGrid } from "../launch.ts";
 import { type Context, type Op, run } from "../op.ts";
 import { sizeOf, type Tensor } from "../tensor.ts";
@@ -59,9 +60,10 @@ export function sliced(
   { start, size }: { start: number; size: number },
 ): Tensor {
   const out = arena.tensor([size], `part of ${x.label}`);
+  const part = boundPart(x, { start, size });
   gpu.dispatch(sliceKernel, {
-    bind: { x: x.block, out: out.block },
-    uniforms: { ...unused, n: size, start },
+    bind: { x: part.bound, out: out.block },
+    uniforms: { ...unused, n: size, start: part.start },
     workgroups: outputGrid(gpu, size),
   });
   return out;
