@@ -12,7 +12,13 @@ import { GpuError } from "../errors.ts";
 import { type AdapterFacts, openDevice, type OpenGpuOptions } from "./adapter.ts";
 import type { Kernel } from "./kernel.ts";
 import { type Bound, memoryOf, PipelineCache } from "./pipelines.ts";
-import { type Block, BufferPool, type MemoryUse, type Texture } from "./pool.ts";
+import {
+  type AcquireOptions,
+  type Block,
+  BufferPool,
+  type MemoryUse,
+  type Texture,
+} from "./pool.ts";
 import { Reader } from "./read_back.ts";
 import { type KernelTime, Timer } from "./timing.ts";
 
@@ -38,7 +44,7 @@ export interface CommandCounts {
 
 const uniformBytes = 1 << 18;
 /** Bytes of uploads that may wait for a submission. */
-const uploadedAtMost = 1 << 23;
+const uploadedAtMost = 1 << 22;
 /** Enough work to keep a GPU busy while the next commands are recorded. */
 const dispatchesPerSubmit = 256;
 
@@ -120,9 +126,9 @@ export class Gpu implements Disposable {
   }
 
   /** A buffer of at least `bytes`, its content undefined. */
-  acquire(bytes: number, label: string): Block {
+  acquire(bytes: number, label: string, options?: AcquireOptions): Block {
     this.#check();
-    return this.#pool.acquire(bytes, label);
+    return this.#pool.acquire(bytes, label, options);
   }
 
   /** Gives a buffer back; commands recorded so far may still use it. */

@@ -17,7 +17,7 @@ export interface Block {
   readonly id: number;
   /** WebGPU's own object. */
   readonly buffer: GPUBuffer;
-  /** Size of the buffer, the class of the size asked for. */
+  /** Size of the buffer: the class of the size asked for, or hardly more than that. */
   readonly bytes: number;
   /** How often it has been taken: tells what it holds now from what it held before. */
   generation: number;
@@ -55,6 +55,12 @@ export interface MemoryUse {
   readonly peak: number;
 }
 
+/** How a buffer is taken from the pool. */
+export interface AcquireOptions {
+  /** Whether it is hardly larger than asked for: right for what stays, as nobody takes it next. */
+  readonly exact?: boolean;
+}
+
 const smallestClass = 256;
 const pooledAtMost = 2 ** 30;
 
@@ -90,8 +96,8 @@ export class BufferPool {
   }
 
   /** A buffer of at least `bytes`; its content is whatever was there. */
-  acquire(bytes: number, label: string): Block {
-    const size = sizeClass(bytes);
+  acquire(bytes: number, label: string, { exact = false }: AcquireOptions = {}): Block {
+    const size = exact ? Math.ceil(bytes / smallestClass) * smallestClass : sizeClass(bytes);
     if (size > this.#facts.maxBufferBytes) {
       throw new GpuError(
         "limit",

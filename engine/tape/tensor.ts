@@ -144,7 +144,7 @@ export class Arena implements Disposable {
     label: string,
     dims?: readonly DimName[] | undefined,
   ): Tensor {
-    const block = this.gpu.acquire(4 * sizeOf(shape), label);
+    const block = this.gpu.acquire(4 * sizeOf(shape), label, { exact: this.constant });
     return this.adopt(new Tensor(this, { shape, block, label, dims }));
   }
 

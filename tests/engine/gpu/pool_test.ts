@@ -32,6 +32,14 @@ gpuTest("Gpu.acquire() gives a released buffer of the same class again, and no o
   assert.notEqual(gpu.acquire(1000, "second"), other);
 });
 
+gpuTest("Gpu.acquire() of an exact size loses less than 256 bytes", async () => {
+  using gpu = await openGpu();
+  const sizes = [1, 256, 257, 154_389_505].map((bytes) =>
+    gpu.acquire(bytes, "weight", { exact: true }).bytes
+  );
+  assert.deepEqual(sizes, [256, 256, 512, 154_389_760]);
+});
+
 gpuTest("Gpu.memory() counts what is live, pooled, and was live at most", async () => {
   using gpu = await openGpu();
   assert.deepEqual(gpu.memory(), { live: 0, pooled: 0, peak: 0 });
