@@ -20,29 +20,11 @@ import {
   type Texture,
 } from "./pool.ts";
 import { Reader } from "./read_back.ts";
+import type { CommandCounts, Dispatch, Recorder } from "./recorder.ts";
+import { Rehearsal } from "./rehearsal.ts";
 import { type KernelTime, Timer } from "./timing.ts";
+import { Uniforms } from "./uniforms.ts";
 
-/** One launch of a kernel. */
-export interface Dispatch<Binding extends string, Uniform extends string> {
-  /** What each binding sees. */
-  readonly bind: Readonly<Record<Binding, Bound>>;
-  /** The members of the kernel's `Params`. */
-  readonly uniforms: Readonly<Record<Uniform, number>>;
-  /** Workgroups along x, y and z. */
-  readonly workgroups: readonly [number, number?, number?];
-}
-
-/** Counts of what was recorded since the GPU was opened. */
-export interface CommandCounts {
-  /** Launches of kernels. */
-  readonly dispatches: number;
-  /** Batches of commands handed to the driver. */
-  readonly submits: number;
-  /** Transfers to the host. */
-  readonly reads: number;
-}
-
-const uniformBytes = 1 << 18;
 /** Bytes of uploads that may wait for a submission. */
 const uploadedAtMost = 1 << 22;
 /** Enough work to keep a GPU busy while the next commands are recorded. */
@@ -60,22 +42,20 @@ export async function openGpu(options: OpenGpuOptions = {}): Promise<Gpu> {
 }
 
 /** A device, its memory and the commands recorded for it; from {@linkcode openGpu}. */
-export class Gpu implements Disposable {
+export class Gpu implements Recorder, Disposable {
   /** The adapter in use. */
   readonly facts: AdapterFacts;
+  /** The most bytes that tensors may take together; infinite unless it was opened with a limit. */
+  readonly maxMemoryBytes: number;
   readonly #device: GPUDevice;
   readonly #pool: BufferPool;
   readonly #pipelines: PipelineCache;
-  readonly #uniformBuffer: GPUBuffer;
-  readonly #uniforms = new ArrayBuffer(uniformBytes);
-  readonly #uniformU32 = new Uint32Array(this.#uniforms);
-  readonly #uniformF32 = new Float32Array(this.#uniforms);
+  readonly #uniforms: Uniforms;
   readonly #pendingChecks = new Set<Promise<void>>();
   readonly #reader: Reader;
   readonly #timer: Timer | undefined;
   #transfer: Promise<void> | undefined;
   #uploaded = 0;
-  #uniformEnd = 0;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
   #recorded = 0;
@@ -87,19 +67,16 @@ export class Gpu implements Disposable {
   constructor(device: GPUDevice, facts: AdapterFacts, options: OpenGpuOptions) {
     this.#device = device;
     this.facts = facts;
-    this.#uniformBuffer = device.createBuffer({
-      label: "uniforms",
-      size: uniformBytes,
-      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
-    });
+    this.maxMemoryBytes = options.maxMemoryBytes ?? Infinity;
+    this.#uniforms = new Uniforms(device, { alignment: facts.uniformAlignment });
     this.#pipelines = new PipelineCache(device, {
-      uniforms: this.#uniformBuffer,
+      uniforms: this.#uniforms.buffer,
       maxBindingBytes: facts.maxBindingBytes,
       watch: (error, about) => this.#watch(error, about),
     });
     this.#pool = new BufferPool(device, {
       facts,
-      maxBytes: options.maxMemoryBytes ?? Infinity,
+      maxBytes: this.maxMemoryBytes,
       onDestroy: (destroyed) => {
         const { lastUse = this.#counts.submits } = destroyed as Partial<Block>;
         if (lastUse === this.#counts.submits) this.flush();
@@ -152,6 +129,16 @@ export class Gpu implements Disposable {
     return this.#pool.memory();
   }
 
+  /** Runs `work`; gives what it gives and the most bytes it added to those in use before. */
+  peakOf<T>(work: () => T): { result: T; peakBytes: number } {
+    return this.#pool.peakOf(work);
+  }
+
+  /** Counts the memory of what is recorded in it, on this adapter, and does nothing else. */
+  rehearsal(): Rehearsal {
+    return new Rehearsal(this.facts);
+  }
+
   /** Destroys pooled buffers and forgets the peak. */
   trim(): void {
     this.flush();
@@ -198,9 +185,7 @@ export class Gpu implements Disposable {
       );
     }
     const pipeline = this.#pipelines.pipelineOf(kernel as Kernel);
-    const { uniformNames, uniformKinds } = pipeline;
-    const needed = Math.max(4 * uniformNames.length, 16);
-    if (this.#uniformEnd + needed > uniformBytes || this.#recorded >= dispatchesPerSubmit) {
+    if (!this.#uniforms.hasRoomFor(pipeline) || this.#recorded >= dispatchesPerSubmit) {
       this.flush();
     }
     const bound: Bound[] = [];
@@ -211,15 +196,7 @@ export class Gpu implements Disposable {
       bound.push(each);
     }
     const group = this.#pipelines.bindGroupOf(pipeline, bound);
-    const offset = this.#uniformEnd;
-    for (let i = 0, at = offset / 4; i < uniformNames.length; i++, at++) {
-      const value = uniforms[uniformNames[i] as Uniform];
-      if (uniformKinds[i] === "f32") this.#uniformF32[at] = value;
-      else this.#uniformU32[at] = value;
-    }
-    const { uniformAlignment } = this.facts;
-    this.#uniformEnd = Math.ceil((offset + needed) / uniformAlignment) * uniformAlignment;
-
+    const offset = this.#uniforms.add(pipeline, uniforms);
     this.#encoder ??= this.#device.createCommandEncoder();
     this.#pass ??= this.#encoder.beginComputePass();
     this.#pass.setPipeline(pipeline.pipeline);
@@ -234,11 +211,10 @@ export class Gpu implements Disposable {
   flush(): void {
     if (this.#encoder === undefined) return;
     this.#pass?.end();
-    this.#device.queue.writeBuffer(this.#uniformBuffer, 0, this.#uniforms, 0, this.#uniformEnd);
+    this.#uniforms.write();
     this.#device.queue.submit([this.#encoder.finish()]);
     this.#encoder = undefined;
     this.#pass = undefined;
-    this.#uniformEnd = 0;
     this.#recorded = 0;
     this.#counts.submits++;
   }

@@ -69,6 +69,60 @@ gpuTest("Gpu.acquire() refuses more than maxMemoryBytes together, with the numbe
   gpu.acquire(2000, "b");
 });
 
+gpuTest(
+  "Gpu.acquire() gives up what is pooled where the limit leaves no room for both",
+  async () => {
+    using gpu = await openGpu({ maxMemoryBytes: 4096 });
+    gpu.release(gpu.acquire(3072, "a"));
+    gpu.releaseTexture(gpu.acquireTexture(16, 4));
+    assert.deepEqual(gpu.memory(), { live: 0, pooled: 4096, peak: 3072 });
+    gpu.acquire(2048, "b");
+    assert.deepEqual(gpu.memory(), { live: 2048, pooled: 0, peak: 3072 });
+    assert.throws(() => gpu.acquireTexture(16, 16), {
+      name: "GpuError",
+      message:
+        /^Cannot allocate "texture of 16 x 16" \(4096 bytes\) as 2048 of 4096 bytes are in use/,
+    });
+  },
+);
+
+gpuTest(
+  "Gpu.peakOf() gives what work adds to what is in use, within other such work too",
+  async () => {
+    using gpu = await openGpu();
+    const kept = gpu.acquire(4096, "kept");
+    gpu.release(gpu.acquire(8192, "before"));
+    const outer = gpu.peakOf(() => {
+      const large = gpu.acquire(2048, "large");
+      gpu.release(large);
+      const inner = gpu.peakOf(() => gpu.release(gpu.acquire(1024, "small")));
+      assert.equal(inner.peakBytes, 1024);
+      return "done";
+    });
+    assert.deepEqual(outer, { result: "done", peakBytes: 2048 });
+    assert.throws(() => gpu.peakOf(() => gpu.acquire(2 ** 50, "too large")));
+    assert.equal(gpu.memory().peak, 4096 + 8192);
+    gpu.release(kept);
+  },
+);
+
+gpuTest("Gpu.rehearsal() counts what the GPU would take, and has nothing to read", ({ gpu }) => {
+  const rehearsal = gpu.rehearsal();
+  const before = { ...gpu.counts(), ...gpu.memory() };
+  const block = rehearsal.acquire(1001, "x");
+  rehearsal.release(block);
+  const texture = rehearsal.acquireTexture(3, 5);
+  rehearsal.upload();
+  rehearsal.dispatch();
+  assert.deepEqual(rehearsal.memory(), { live: 240, pooled: 0, peak: 1024 });
+  assert.equal(rehearsal.counts().dispatches, 1);
+  assert.deepEqual({ ...gpu.counts(), ...gpu.memory() }, before);
+  for (const use of [() => block.buffer, () => texture.view, () => rehearsal.read()]) {
+    assert.throws(use, /^Error: Internal error: a rehearsal has no (buffers|textures|values)$/);
+  }
+  assert.throws(() => rehearsal.acquire(2 ** 50, "x"), { name: "GpuError", reason: "limit" });
+});
+
 gpuTest("Gpu.acquire() refuses a buffer larger than the adapter allows", ({ gpu }) => {
   const before = gpu.memory();
   assert.throws(() => gpu.acquire(2 ** 50, "wte"), {
