@@ -95,6 +95,7 @@ export type { Weights } from "./engine/model/weights.ts";
 export {
   type DerivedRun,
   type DerivedSequence,
+  type DeriveOptions,
   deriveScalars,
   type RunStats,
   type ScalarRequest,

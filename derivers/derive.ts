@@ -8,10 +8,11 @@ import type { Autoencoder } from "../engine/model/autoencoder.ts";
 import type { Model } from "../engine/model/model.ts";
 import { Arena, readTensors, sizeOf, type Tensor } from "../engine/tape/tensor.ts";
 import { type AutoencoderFacts, checkAutoencoders } from "./choose_autoencoder.ts";
-import { execute } from "./execute.ts";
+import { execute, type Execution } from "./execute.ts";
 import { shapeOf } from "./facts.ts";
 import type { Input } from "./inputs.ts";
-import { type NotComputable, type PlannedScalar, planRun, planScalar } from "./plan.ts";
+import { predictPeak } from "./memory_plan.ts";
+import { type NotComputable, type Plan, type PlannedScalar, planRun, planScalar } from "./plan.ts";
 import {
   asBatch,
   type DeriveRequestInput,
@@ -51,8 +52,15 @@ export interface DerivedSequence {
 export interface RunStats {
   /** From the request to the first results on the host. */
   readonly milliseconds: number;
-  /** Most bytes of GPU memory in use by this run at a time. */
-  readonly bytes: number;
+  /**
+   * Most bytes of GPU memory that the run was to add to those in use, known before anything
+   * was allocated; `null` if it was not asked for.
+   */
+  readonly predictedBytes: number | null;
+  /** Most bytes that it did add. */
+  readonly peakBytes: number;
+  /** Bytes that it holds until it is disposed of. */
+  readonly heldBytes: number;
   /** Launches of kernels. */
   readonly dispatches: number;
   /** Batches of commands handed to the driver. */
@@ -76,6 +84,15 @@ export interface DerivedRun extends DerivedSequence, Disposable {
   derive(scalars: readonly ScalarRequest[], options?: { sequence?: number }): ScalarStore;
 }
 
+/** How to run a request. */
+export interface DeriveOptions {
+  /**
+   * Whether `stats.predictedBytes` is wanted, the default. The run is then rehearsed, which
+   * takes less than a millisecond for each layer. With `maxMemoryBytes` it always is.
+   */
+  readonly predict?: boolean;
+}
+
 /**
  * Runs the sequences of a request and derives their scalars.
  *
@@ -83,10 +100,13 @@ export interface DerivedRun extends DerivedSequence, Disposable {
  * @throws {RequestError} if the request is malformed, or a loss, trace, ablation or
  * autoencoder makes no sense. A scalar that cannot be computed does not stop the
  * others: it is listed in `notComputable`.
+ * @throws {GpuError} if it needs more memory than `maxMemoryBytes` of `openGpu` leaves: before
+ * anything is allocated, naming what takes the most and what would shrink it.
  */
 export async function deriveScalars(
   model: Model,
   request: DeriveRequestInput | OneSequenceInput,
+  { predict = true }: DeriveOptions = {},
 ): Promise<DerivedRun> {
   const started = performance.now();
   const parsed = parseDeriveRequest(asBatch(request), request.name ?? "request");
@@ -103,14 +123,16 @@ export async function deriveScalars(
   });
 
   const { gpu } = model;
+  const performIn = (arena: Arena) => perform(model, plan, { arena, autoencoders });
+  const predictedBytes = predict || gpu.maxMemoryBytes < Infinity
+    ? predictPeak(gpu, plan, performIn)
+    : null;
   const before = { ...gpu.counts(), live: gpu.memory().live };
   const arena = new Arena(gpu);
   try {
-    const { forward, gradients, losses, traced } = execute(model, plan, { arena, autoencoders });
-    const runs = plan.sequences.map((planned, sequence) =>
-      createSequenceRun({ model, forward, gradients, planned, sequence, autoencoders })
-    );
-    const stores = plan.sequences.map(({ scalars }, s) => deriveAll(runs[s]!, scalars));
+    const { result, peakBytes } = gpu.peakOf(() => performIn(arena));
+    const heldBytes = gpu.memory().live - before.live;
+    const { losses, traced, runs, stores } = result;
     const single = [...losses, ...traced].filter((value) => value !== undefined);
     const numbers = new Map<Tensor, number>();
     (await readTensors(single)).forEach((values, i) => numbers.set(single[i]!, values[0]!));
@@ -134,7 +156,9 @@ export async function deriveScalars(
       sequences,
       stats: {
         milliseconds: performance.now() - started,
-        bytes: gpu.memory().live - before.live,
+        predictedBytes,
+        peakBytes,
+        heldBytes,
         dispatches: after.dispatches - before.dispatches,
         submits: after.submits - before.submits,
         kept: { activations: plan.save.size, gradients: plan.gradients.size },
@@ -156,6 +180,21 @@ export async function deriveScalars(
     arena[Symbol.dispose]();
     throw error;
   }
+}
+
+/** Runs a plan and derives its scalars; waits for nothing. */
+function perform(
+  model: Model,
+  plan: Plan,
+  { arena, autoencoders }: { arena: Arena; autoencoders: readonly Autoencoder[] },
+): Execution & { runs: readonly SequenceRun[]; stores: readonly ScalarStore[] } {
+  const execution = execute(model, plan, { arena, autoencoders });
+  const { forward, gradients } = execution;
+  const runs = plan.sequences.map((planned, sequence) =>
+    createSequenceRun({ model, forward, gradients, planned, sequence, autoencoders })
+  );
+  const stores = plan.sequences.map(({ scalars }, s) => deriveAll(runs[s]!, scalars));
+  return { ...execution, runs, stores };
 }
 
 function factsOf({ name, site, layers, nLatents, nInputs }: Autoencoder): AutoencoderFacts {
