@@ -4,11 +4,12 @@
  * @module
  */
 
+import type { CommandCounts } from "../engine/gpu/command_counter.ts";
 import type { Autoencoder } from "../engine/model/autoencoder.ts";
 import type { Model } from "../engine/model/model.ts";
 import { Arena, readTensors, sizeOf, type Tensor } from "../engine/tape/tensor.ts";
 import { type AutoencoderFacts, checkAutoencoders } from "./choose_autoencoder.ts";
-import { execute, type Execution } from "./execute.ts";
+import { execute } from "./execute.ts";
 import { shapeOf } from "./facts.ts";
 import type { Input } from "./inputs.ts";
 import { predictPeak } from "./memory_plan.ts";
@@ -63,10 +64,22 @@ export interface RunStats {
   readonly heldBytes: number;
   /** Launches of kernels. */
   readonly dispatches: number;
+  /** Those in each layer of the model, from layer 0; some belong to none. */
+  readonly dispatchesByLayer: readonly LayerDispatches[];
   /** Batches of commands handed to the driver. */
   readonly submits: number;
   /** Slots whose activation, and whose gradient, was kept. */
   readonly kept: { readonly activations: number; readonly gradients: number };
+}
+
+/** Launches of kernels in one layer. */
+export interface LayerDispatches {
+  /** Of the forward pass. */
+  readonly forward: number;
+  /** Of the backward pass. */
+  readonly backward: number;
+  /** Of the scalars derived in the layer. */
+  readonly scalars: number;
 }
 
 /** A request that was run. Dispose of it to give its memory back. */
@@ -132,7 +145,8 @@ export async function deriveScalars(
   try {
     const { result, peakBytes } = gpu.peakOf(() => performIn(arena));
     const heldBytes = gpu.memory().live - before.live;
-    const { losses, traced, runs, stores } = result;
+    const after = gpu.counts(); // now, as other runs may go on while this one is read
+    const { losses, traced, runs, stores, countsAfterForward, countsAfterBackward } = result;
     const single = [...losses, ...traced].filter((value) => value !== undefined);
     const numbers = new Map<Tensor, number>();
     (await readTensors(single)).forEach((values, i) => numbers.set(single[i]!, values[0]!));
@@ -150,7 +164,6 @@ export async function deriveScalars(
       activationValueForBackwardPass: numberOf(traced[s]),
       notComputable: planned.notComputable,
     }));
-    const after = gpu.counts();
     return {
       ...sequences[0]!,
       sequences,
@@ -160,7 +173,15 @@ export async function deriveScalars(
         peakBytes,
         heldBytes,
         dispatches: after.dispatches - before.dispatches,
-        submits: after.submits - before.submits,
+        dispatchesByLayer: model.weights.layers.map((_, layer) => {
+          const at = ({ dispatchesByLayer }: CommandCounts) => dispatchesByLayer[layer] ?? 0;
+          return {
+            forward: at(countsAfterForward) - at(before),
+            backward: at(countsAfterBackward) - at(countsAfterForward),
+            scalars: at(after) - at(countsAfterBackward),
+          };
+        }),
+        submits: gpu.counts().submits - before.submits,
         kept: { activations: plan.save.size, gradients: plan.gradients.size },
       },
       derive(scalars, { sequence = 0 } = {}) {
@@ -187,14 +208,15 @@ function perform(
   model: Model,
   plan: Plan,
   { arena, autoencoders }: { arena: Arena; autoencoders: readonly Autoencoder[] },
-): Execution & { runs: readonly SequenceRun[]; stores: readonly ScalarStore[] } {
+) {
   const execution = execute(model, plan, { arena, autoencoders });
+  const countsAfterBackward = arena.gpu.counts();
   const { forward, gradients } = execution;
   const runs = plan.sequences.map((planned, sequence) =>
     createSequenceRun({ model, forward, gradients, planned, sequence, autoencoders })
   );
   const stores = plan.sequences.map(({ scalars }, s) => deriveAll(runs[s]!, scalars));
-  return { ...execution, runs, stores };
+  return { ...execution, countsAfterBackward, runs, stores };
 }
 
 function factsOf({ name, site, layers, nLatents, nInputs }: Autoencoder): AutoencoderFacts {
@@ -226,8 +248,12 @@ export function deriveScalar<Name extends string>(
   return rules.flatMap(({ passType, rule }) =>
     layers.map((layer) => {
       const site = { dst, config, facts, layer, run, cx };
-      const value = cx.arena.tidy(() =>
-        rule.value(site, ...rule.inputs.map((input, i) => inputValue(input, site, i)))
+      const value = cx.gpu.inLayer(
+        layer,
+        () =>
+          cx.arena.tidy(() =>
+            rule.value(site, ...rule.inputs.map((input, i) => inputValue(input, site, i)))
+          ),
       );
       const tensor = value.view({ shape: namedShape(value, row.dims, run), label: dst });
       return { dst, passType, layerIndex: layer, tensor };

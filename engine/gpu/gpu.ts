@@ -10,6 +10,7 @@
 
 import { GpuError } from "../errors.ts";
 import { type AdapterFacts, openDevice, type OpenGpuOptions } from "./adapter.ts";
+import { CommandCounter, type CommandCounts } from "./command_counter.ts";
 import type { Kernel } from "./kernel.ts";
 import { type Bound, memoryOf, PipelineCache } from "./pipelines.ts";
 import {
@@ -20,7 +21,7 @@ import {
   type Texture,
 } from "./pool.ts";
 import { Reader } from "./read_back.ts";
-import type { CommandCounts, Dispatch, Recorder } from "./recorder.ts";
+import type { Dispatch, Recorder } from "./recorder.ts";
 import { Rehearsal } from "./rehearsal.ts";
 import { type KernelTime, Timer } from "./timing.ts";
 import { Uniforms } from "./uniforms.ts";
@@ -54,12 +55,12 @@ export class Gpu implements Recorder, Disposable {
   readonly #pendingChecks = new Set<Promise<void>>();
   readonly #reader: Reader;
   readonly #timer: Timer | undefined;
+  readonly #commands = new CommandCounter();
   #transfer: Promise<void> | undefined;
   #uploaded = 0;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
   #recorded = 0;
-  #counts = { dispatches: 0, submits: 0, reads: 0 };
   #failure: Error | undefined;
   #disposed = false;
 
@@ -78,8 +79,8 @@ export class Gpu implements Recorder, Disposable {
       facts,
       maxBytes: this.maxMemoryBytes,
       onDestroy: (destroyed) => {
-        const { lastUse = this.#counts.submits } = destroyed as Partial<Block>;
-        if (lastUse === this.#counts.submits) this.flush();
+        const { lastUse = this.#commands.submits } = destroyed as Partial<Block>;
+        if (lastUse === this.#commands.submits) this.flush();
         this.#pipelines.forget(destroyed);
       },
     });
@@ -148,13 +149,23 @@ export class Gpu implements Recorder, Disposable {
 
   /** Counts of what was recorded since the GPU was opened. */
   counts(): CommandCounts {
-    return { ...this.#counts };
+    return this.#commands.counts();
+  }
+
+  /** The layer of the model that launches are counted for, if any. */
+  get layer(): number | null {
+    return this.#commands.layer;
+  }
+
+  /** Counts what `work` launches for a layer, or for none; gives what `work` gives. */
+  inLayer<T>(layer: number | null, work: () => T): T {
+    return this.#commands.inLayer(layer, work);
   }
 
   /** Writes `data` into a block, in order with the commands recorded so far. */
   upload(block: Block, data: ArrayBufferView<ArrayBuffer>, byteOffset = 0): void {
     this.#check();
-    if (block.lastUse === this.#counts.submits) this.flush();
+    if (block.lastUse === this.#commands.submits) this.flush();
     this.#device.queue.writeBuffer(
       block.buffer,
       byteOffset,
@@ -192,7 +203,7 @@ export class Gpu implements Recorder, Disposable {
     for (const name of pipeline.bindingNames) {
       const each: Bound = bind[name as Binding];
       const memory = memoryOf(each);
-      if ("lastUse" in memory) memory.lastUse = this.#counts.submits;
+      if ("lastUse" in memory) memory.lastUse = this.#commands.submits;
       bound.push(each);
     }
     const group = this.#pipelines.bindGroupOf(pipeline, bound);
@@ -203,7 +214,7 @@ export class Gpu implements Recorder, Disposable {
     this.#pass.setBindGroup(0, group, [offset]);
     this.#pass.dispatchWorkgroups(x, y, z);
     this.#recorded++;
-    this.#counts.dispatches++;
+    this.#commands.dispatched();
     if (this.#timer !== undefined) this.#timeLast(pipeline.kernel.label);
   }
 
@@ -216,7 +227,7 @@ export class Gpu implements Recorder, Disposable {
     this.#encoder = undefined;
     this.#pass = undefined;
     this.#recorded = 0;
-    this.#counts.submits++;
+    this.#commands.submitted();
   }
 
   /**
@@ -228,7 +239,7 @@ export class Gpu implements Recorder, Disposable {
     this.#pass?.end();
     this.#pass = undefined;
     this.#encoder ??= this.#device.createCommandEncoder();
-    for (const { block } of wanted) block.lastUse = this.#counts.submits;
+    for (const { block } of wanted) block.lastUse = this.#commands.submits;
     const parts = this.#reader.record(this.#encoder, wanted);
     await (this.#transfer ??= this.#transferSoon());
     return parts.map(({ content }) => content!);
@@ -266,7 +277,7 @@ export class Gpu implements Recorder, Disposable {
     await Promise.resolve();
     this.#transfer = undefined;
     this.flush();
-    this.#counts.reads++;
+    this.#commands.read();
     await this.#reader.transfer();
     await Promise.all(this.#pendingChecks);
     this.#check();

@@ -6,6 +6,7 @@
  */
 
 import type { AdapterFacts } from "./adapter.ts";
+import type { CommandCounts } from "./command_counter.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Bound } from "./pipelines.ts";
 import type { AcquireOptions, Block, MemoryUse, Texture } from "./pool.ts";
@@ -18,16 +19,6 @@ export interface Dispatch<Binding extends string, Uniform extends string> {
   readonly uniforms: Readonly<Record<Uniform, number>>;
   /** Workgroups along x, y and z. */
   readonly workgroups: readonly [number, number?, number?];
-}
-
-/** Counts of what was recorded since the GPU was opened. */
-export interface CommandCounts {
-  /** Launches of kernels. */
-  readonly dispatches: number;
-  /** Batches of commands handed to the driver. */
-  readonly submits: number;
-  /** Transfers to the host. */
-  readonly reads: number;
 }
 
 /** Where ops take memory and record commands. */
@@ -46,6 +37,10 @@ export interface Recorder {
   memory(): MemoryUse;
   /** Counts of what was recorded so far. */
   counts(): CommandCounts;
+  /** The layer of the model that launches are counted for, if any. */
+  readonly layer: number | null;
+  /** Counts what `work` launches for a layer, or for none; gives what `work` gives. */
+  inLayer<T>(layer: number | null, work: () => T): T;
   /** Writes `data` into a block, in order with the commands recorded so far. */
   upload(block: Block, data: ArrayBufferView<ArrayBuffer>, byteOffset?: number): void;
   /** Records one launch of a kernel. */

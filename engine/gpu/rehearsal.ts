@@ -7,6 +7,7 @@
  */
 
 import type { AdapterFacts } from "./adapter.ts";
+import { CommandCounter, type CommandCounts } from "./command_counter.ts";
 import { MemoryMeter } from "./memory_meter.ts";
 import {
   type AcquireOptions,
@@ -16,13 +17,13 @@ import {
   type Texture,
   textureBytes,
 } from "./pool.ts";
-import type { CommandCounts, Recorder } from "./recorder.ts";
+import type { Recorder } from "./recorder.ts";
 
 /** Counts memory on an adapter, and records nothing. */
 export class Rehearsal implements Recorder {
   readonly facts: AdapterFacts;
   readonly #memory = new MemoryMeter();
-  #dispatches = 0;
+  readonly #commands = new CommandCounter();
   #lastId = 0; // and down from there, as blocks of the GPU count up
 
   /** A rehearsal for the adapter of these facts. */
@@ -55,13 +56,21 @@ export class Rehearsal implements Recorder {
   }
 
   counts(): CommandCounts {
-    return { dispatches: this.#dispatches, submits: 0, reads: 0 };
+    return this.#commands.counts();
+  }
+
+  get layer(): number | null {
+    return this.#commands.layer;
+  }
+
+  inLayer<T>(layer: number | null, work: () => T): T {
+    return this.#commands.inLayer(layer, work);
   }
 
   upload(): void {}
 
   dispatch(): void {
-    this.#dispatches++;
+    this.#commands.dispatched();
   }
 
   flush(): void {}
