@@ -7,7 +7,7 @@
 import type { Recorder } from "../gpu/recorder.ts";
 import { type Kernel, variant } from "../gpu/kernel.ts";
 import type { Tensor } from "./tensor.ts";
-import { ShapeError } from "../errors.ts";
+import { GpuError, ShapeError } from "../errors.ts";
 
 const threads = 64; // @workgroup_size of the kernels with one output a thread
 
@@ -64,6 +64,30 @@ export function rowLaunch<K extends Kernel>(
 export function withLanes<K extends Kernel>(gpu: Recorder, kernel: K, turns = 1): K {
   const { LANES } = lanesOf(gpu, Math.max(turns, turnsAtMost + 1));
   return variant(kernel, { LANES });
+}
+
+const bindingStarts = 256; // bytes: WebGPU's minStorageBufferOffsetAlignment is at most that
+
+/**
+ * How many rows of a tensor to bind at a time: all of them, or as many as one binding
+ * spans, so that the next one begins where a binding may start.
+ *
+ * @throws {GpuError} if one binding does not span the rows from one such place to the next.
+ */
+export function rowsPerBinding({ facts }: Recorder, { rows, width, label }: Tensor): number {
+  const { maxBindingBytes } = facts;
+  const rowBytes = 4 * width;
+  if (rows * rowBytes <= maxBindingBytes) return rows;
+  let group = bindingStarts / 4;
+  while (group % 2 === 0 && group / 2 * rowBytes % bindingStarts === 0) group /= 2;
+  const groups = Math.floor(maxBindingBytes / (group * rowBytes));
+  if (groups > 0) return groups * group;
+  throw new GpuError(
+    "limit",
+    `Cannot bind "${label}" in pieces as one binding must span at least ${group} of its rows ` +
+      `(${group * rowBytes} bytes): the adapter's maxStorageBufferBindingSize, or the ` +
+      `maxBindingBytes asked for, is ${maxBindingBytes}`,
+  );
 }
 
 /** Throws unless `tensor` has the shape. */
