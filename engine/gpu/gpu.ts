@@ -11,6 +11,7 @@
 import { GpuError } from "../errors.ts";
 import { type AdapterFacts, openDevice, type OpenGpuOptions } from "./adapter.ts";
 import { CommandCounter, type CommandCounts } from "./command_counter.ts";
+import { DeviceFailure } from "./device_failure.ts";
 import type { Kernel } from "./kernel.ts";
 import { type Bound, memoryOf, PipelineCache } from "./pipelines.ts";
 import {
@@ -52,7 +53,7 @@ export class Gpu implements Recorder, Disposable {
   readonly #pool: BufferPool;
   readonly #pipelines: PipelineCache;
   readonly #uniforms: Uniforms;
-  readonly #pendingChecks = new Set<Promise<void>>();
+  readonly #failure: DeviceFailure;
   readonly #reader: Reader;
   readonly #timer: Timer | undefined;
   readonly #commands = new CommandCounter();
@@ -61,8 +62,6 @@ export class Gpu implements Recorder, Disposable {
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
   #recorded = 0;
-  #failure: Error | undefined;
-  #disposed = false;
 
   /** Use {@linkcode openGpu}. */
   constructor(device: GPUDevice, facts: AdapterFacts, options: OpenGpuOptions) {
@@ -73,7 +72,7 @@ export class Gpu implements Recorder, Disposable {
     this.#pipelines = new PipelineCache(device, {
       uniforms: this.#uniforms.buffer,
       maxBindingBytes: facts.maxBindingBytes,
-      watch: (error, about) => this.#watch(error, about),
+      watch: (error, about) => this.#failure.watch(error, about),
     });
     this.#pool = new BufferPool(device, {
       facts,
@@ -87,42 +86,29 @@ export class Gpu implements Recorder, Disposable {
     this.#timer = options.timings ? new Timer() : undefined;
     this.#reader = new Reader(device);
     this.#reader.probe();
-    device.addEventListener("uncapturederror", (event) => {
-      event.preventDefault();
-      this.#failure ??= new GpuError(
-        event.error instanceof GPUOutOfMemoryError ? "out-of-memory" : "validation",
-        `Cannot run the recorded commands: ${event.error.message}`,
-      );
-    });
-    device.lost.then((info) => {
-      if (this.#disposed) return;
-      this.#failure ??= new GpuError(
-        "device-lost",
-        `Cannot use the GPU any more as the device was lost: ${info.message || info.reason}`,
-      );
-    });
+    this.#failure = new DeviceFailure(device);
   }
 
   /** A buffer of at least `bytes`, its content undefined. */
   acquire(bytes: number, label: string, options?: AcquireOptions): Block {
-    this.#check();
+    this.#failure.check();
     return this.#pool.acquire(bytes, label, options);
   }
 
   /** Gives a buffer back; commands recorded so far may still use it. */
   release(block: Block): void {
-    if (!this.#disposed) this.#pool.release(block);
+    if (!this.#failure.disposed) this.#pool.release(block);
   }
 
   /** A storage texture of rgba32float, its content undefined. */
   acquireTexture(width: number, height: number): Texture {
-    this.#check();
+    this.#failure.check();
     return this.#pool.acquireTexture(width, height);
   }
 
   /** Gives a texture back; commands recorded so far may still use it. */
   releaseTexture(texture: Texture): void {
-    if (!this.#disposed) this.#pool.releaseTexture(texture);
+    if (!this.#failure.disposed) this.#pool.releaseTexture(texture);
   }
 
   /** Bytes of GPU memory held by tensors. */
@@ -164,7 +150,7 @@ export class Gpu implements Recorder, Disposable {
 
   /** Writes `data` into a block, in order with the commands recorded so far. */
   upload(block: Block, data: ArrayBufferView<ArrayBuffer>, byteOffset = 0): void {
-    this.#check();
+    this.#failure.check();
     if (block.lastUse === this.#commands.submits) this.flush();
     this.#device.queue.writeBuffer(
       block.buffer,
@@ -186,7 +172,7 @@ export class Gpu implements Recorder, Disposable {
     kernel: Kernel<Binding, Uniform>,
     { bind, uniforms, workgroups: [x, y = 1, z = 1] }: Dispatch<Binding, Uniform>,
   ): void {
-    this.#check();
+    this.#failure.check();
     if (x === 0 || y === 0 || z === 0) return;
     if (Math.max(x, y, z) > this.facts.maxWorkgroups) {
       throw new GpuError(
@@ -235,7 +221,7 @@ export class Gpu implements Recorder, Disposable {
    * now. All that is read in one turn of the event loop comes in one transfer.
    */
   async read(wanted: readonly { block: Block; bytes: number }[]): Promise<ArrayBuffer[]> {
-    this.#check();
+    this.#failure.check();
     this.#pass?.end();
     this.#pass = undefined;
     this.#encoder ??= this.#device.createCommandEncoder();
@@ -247,12 +233,11 @@ export class Gpu implements Recorder, Disposable {
 
   /** Waits until everything recorded has run. */
   async finish(): Promise<void> {
-    this.#check();
+    this.#failure.check();
     this.flush();
     if (this.#reader.blocks) this.#reader.wait();
     else await this.#device.queue.onSubmittedWorkDone();
-    await Promise.all(this.#pendingChecks);
-    this.#check();
+    await this.#failure.checkAll();
   }
 
   /**
@@ -265,10 +250,10 @@ export class Gpu implements Recorder, Disposable {
 
   /** Destroys the device and every buffer. */
   [Symbol.dispose](): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
+    if (this.#failure.disposed) return;
+    this.#failure.dispose();
     // Mesa may corrupt its heap when a device goes in the middle of its work.
-    if (this.#reader.blocks && this.#failure === undefined) this.#reader.wait();
+    if (this.#reader.blocks && this.#failure.isAbsent) this.#reader.wait();
     this.#device.destroy();
   }
 
@@ -279,8 +264,7 @@ export class Gpu implements Recorder, Disposable {
     this.flush();
     this.#commands.read();
     await this.#reader.transfer();
-    await Promise.all(this.#pendingChecks);
-    this.#check();
+    await this.#failure.checkAll();
   }
 
   /** Waits for what was recorded last, and counts how long that took. */
@@ -289,20 +273,5 @@ export class Gpu implements Recorder, Disposable {
     this.flush();
     this.#reader.wait();
     this.#timer!.add(kernel, performance.now() - started);
-  }
-
-  #check(): void {
-    if (this.#failure !== undefined) throw this.#failure;
-    if (this.#disposed) {
-      throw new GpuError("device-lost", "Cannot use the GPU as it has been disposed of");
-    }
-  }
-
-  #watch(error: Promise<GPUError | null>, about: (text: string) => Error): void {
-    const check = error.then((found) => {
-      if (found !== null) this.#failure ??= about(found.message);
-      this.#pendingChecks.delete(check);
-    });
-    this.#pendingChecks.add(check);
   }
 }

@@ -128,34 +128,6 @@ gpuTest("Gpu.read() of more than it has read before", async ({ gpu }) => {
   blocks.forEach((block) => gpu.release(block));
 });
 
-gpuTest("Gpu.inLayer() counts launches for the layer, or for none, whatever throws", ({ gpu }) => {
-  const [x, y] = ["x", "y"].map((label) => gpu.acquire(bytes, label)) as [Block, Block];
-  gpu.upload(x, new Float32Array(4));
-  const launchOnce = () => gpu.dispatch(double, launch(x, y));
-  const before = gpu.counts();
-  launchOnce();
-  assert.equal(gpu.inLayer(2, () => gpu.layer), 2);
-  gpu.inLayer(2, () => {
-    launchOnce();
-    gpu.inLayer(0, launchOnce);
-    gpu.inLayer(null, launchOnce);
-    assert.throws(() =>
-      gpu.inLayer(1, () => {
-        throw new Error("in layer 1");
-      })
-    );
-    launchOnce();
-  });
-  assert.equal(gpu.layer, null);
-  const { dispatches, dispatchesByLayer } = gpu.counts();
-  assert.equal(dispatches - before.dispatches, 5);
-  const added = [0, 1, 2].map((layer) =>
-    (dispatchesByLayer[layer] ?? 0) - (before.dispatchesByLayer[layer] ?? 0)
-  );
-  assert.deepEqual(added, [1, 0, 2]);
-  [x, y].forEach((block) => gpu.release(block));
-});
-
 gpuTest("Gpu.dispatch() gives each of a thousand launches its own uniforms", async ({ gpu }) => {
   const [x, y] = ["x", "y"].map((label) => gpu.acquire(bytes, label)) as [Block, Block];
   gpu.upload(x, new Float32Array(4));
