@@ -26,10 +26,13 @@ export * from "./engine/errors.ts";
 
 // The GPU
 export type { AdapterFacts, OpenGpuOptions } from "./engine/gpu/adapter.ts";
-export { type CommandCounts, type Dispatch, Gpu, openGpu } from "./engine/gpu/gpu.ts";
+export type { CommandCounts } from "./engine/gpu/command_counter.ts";
+export { Gpu, openGpu } from "./engine/gpu/gpu.ts";
 export type { Access, Kernel } from "./engine/gpu/kernel.ts";
 export type { Bound, Range } from "./engine/gpu/pipelines.ts";
-export type { Block, MemoryUse, Texture } from "./engine/gpu/pool.ts";
+export type { AcquireOptions, Block, MemoryUse, Texture } from "./engine/gpu/pool.ts";
+export type { Dispatch, Recorder } from "./engine/gpu/recorder.ts";
+export type { Rehearsal } from "./engine/gpu/rehearsal.ts";
 export type { KernelTime } from "./engine/gpu/timing.ts";
 
 // Tensors, ops, the tape, slots
@@ -93,7 +96,9 @@ export type { Weights } from "./engine/model/weights.ts";
 export {
   type DerivedRun,
   type DerivedSequence,
+  type DeriveOptions,
   deriveScalars,
+  type LayerDispatches,
   type RunStats,
   type ScalarRequest,
 } from "./derivers/derive.ts";

@@ -169,7 +169,7 @@ export async function debugReport(model: Model, options: DebugOptions): Promise<
     trace,
     autoencoders: options.autoencoders,
     prompts: reports,
-    stats: { milliseconds: performance.now() - started, bytes: run.stats.bytes },
+    stats: { milliseconds: performance.now() - started, bytes: run.stats.peakBytes },
   };
 }
 

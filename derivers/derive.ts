@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { CommandCounts } from "../engine/gpu/command_counter.ts";
 import type { Autoencoder } from "../engine/model/autoencoder.ts";
 import type { Model } from "../engine/model/model.ts";
 import { Arena, readTensors, sizeOf, type Tensor } from "../engine/tape/tensor.ts";
@@ -11,7 +12,8 @@ import { type AutoencoderFacts, checkAutoencoders } from "./choose_autoencoder.t
 import { execute } from "./execute.ts";
 import { shapeOf } from "./facts.ts";
 import type { Input } from "./inputs.ts";
-import { type NotComputable, type PlannedScalar, planRun, planScalar } from "./plan.ts";
+import { predictPeak } from "./memory_plan.ts";
+import { type NotComputable, type Plan, type PlannedScalar, planRun, planScalar } from "./plan.ts";
 import {
   asBatch,
   type DeriveRequestInput,
@@ -51,14 +53,33 @@ export interface DerivedSequence {
 export interface RunStats {
   /** From the request to the first results on the host. */
   readonly milliseconds: number;
-  /** Most bytes of GPU memory in use by this run at a time. */
-  readonly bytes: number;
+  /**
+   * Most bytes of GPU memory that the run was to add to those in use, known before anything
+   * was allocated; `null` if it was not asked for.
+   */
+  readonly predictedBytes: number | null;
+  /** Most bytes that it did add. */
+  readonly peakBytes: number;
+  /** Bytes that it holds until it is disposed of. */
+  readonly heldBytes: number;
   /** Launches of kernels. */
   readonly dispatches: number;
+  /** Those in each layer of the model, from layer 0; some belong to none. */
+  readonly dispatchesByLayer: readonly LayerDispatches[];
   /** Batches of commands handed to the driver. */
   readonly submits: number;
   /** Slots whose activation, and whose gradient, was kept. */
   readonly kept: { readonly activations: number; readonly gradients: number };
+}
+
+/** Launches of kernels in one layer. */
+export interface LayerDispatches {
+  /** Of the forward pass. */
+  readonly forward: number;
+  /** Of the backward pass. */
+  readonly backward: number;
+  /** Of the scalars derived in the layer. */
+  readonly scalars: number;
 }
 
 /** A request that was run. Dispose of it to give its memory back. */
@@ -76,6 +97,15 @@ export interface DerivedRun extends DerivedSequence, Disposable {
   derive(scalars: readonly ScalarRequest[], options?: { sequence?: number }): ScalarStore;
 }
 
+/** How to run a request. */
+export interface DeriveOptions {
+  /**
+   * Whether `stats.predictedBytes` is wanted, the default. The run is then rehearsed, which
+   * takes less than a millisecond for each layer. With `maxMemoryBytes` it always is.
+   */
+  readonly predict?: boolean;
+}
+
 /**
  * Runs the sequences of a request and derives their scalars.
  *
@@ -83,10 +113,13 @@ export interface DerivedRun extends DerivedSequence, Disposable {
  * @throws {RequestError} if the request is malformed, or a loss, trace, ablation or
  * autoencoder makes no sense. A scalar that cannot be computed does not stop the
  * others: it is listed in `notComputable`.
+ * @throws {GpuError} if it needs more memory than `maxMemoryBytes` of `openGpu` leaves: before
+ * anything is allocated, naming what takes the most and what would shrink it.
  */
 export async function deriveScalars(
   model: Model,
   request: DeriveRequestInput | OneSequenceInput,
+  { predict = true }: DeriveOptions = {},
 ): Promise<DerivedRun> {
   const started = performance.now();
   const parsed = parseDeriveRequest(asBatch(request), request.name ?? "request");
@@ -103,14 +136,17 @@ export async function deriveScalars(
   });
 
   const { gpu } = model;
+  const performIn = (arena: Arena) => perform(model, plan, { arena, autoencoders });
+  const predictedBytes = predict || gpu.maxMemoryBytes < Infinity
+    ? predictPeak(gpu, plan, performIn)
+    : null;
   const before = { ...gpu.counts(), live: gpu.memory().live };
   const arena = new Arena(gpu);
   try {
-    const { forward, gradients, losses, traced } = execute(model, plan, { arena, autoencoders });
-    const runs = plan.sequences.map((planned, sequence) =>
-      createSequenceRun({ model, forward, gradients, planned, sequence, autoencoders })
-    );
-    const stores = plan.sequences.map(({ scalars }, s) => deriveAll(runs[s]!, scalars));
+    const { result, peakBytes } = gpu.peakOf(() => performIn(arena));
+    const heldBytes = gpu.memory().live - before.live;
+    const after = gpu.counts(); // now, as other runs may go on while this one is read
+    const { losses, traced, runs, stores, countsAfterForward, countsAfterBackward } = result;
     const single = [...losses, ...traced].filter((value) => value !== undefined);
     const numbers = new Map<Tensor, number>();
     (await readTensors(single)).forEach((values, i) => numbers.set(single[i]!, values[0]!));
@@ -128,15 +164,24 @@ export async function deriveScalars(
       activationValueForBackwardPass: numberOf(traced[s]),
       notComputable: planned.notComputable,
     }));
-    const after = gpu.counts();
     return {
       ...sequences[0]!,
       sequences,
       stats: {
         milliseconds: performance.now() - started,
-        bytes: gpu.memory().live - before.live,
+        predictedBytes,
+        peakBytes,
+        heldBytes,
         dispatches: after.dispatches - before.dispatches,
-        submits: after.submits - before.submits,
+        dispatchesByLayer: model.weights.layers.map((_, layer) => {
+          const at = ({ dispatchesByLayer }: CommandCounts) => dispatchesByLayer[layer] ?? 0;
+          return {
+            forward: at(countsAfterForward) - at(before),
+            backward: at(countsAfterBackward) - at(countsAfterForward),
+            scalars: at(after) - at(countsAfterBackward),
+          };
+        }),
+        submits: gpu.counts().submits - before.submits,
         kept: { activations: plan.save.size, gradients: plan.gradients.size },
       },
       derive(scalars, { sequence = 0 } = {}) {
@@ -156,6 +201,22 @@ export async function deriveScalars(
     arena[Symbol.dispose]();
     throw error;
   }
+}
+
+/** Runs a plan and derives its scalars; waits for nothing. */
+function perform(
+  model: Model,
+  plan: Plan,
+  { arena, autoencoders }: { arena: Arena; autoencoders: readonly Autoencoder[] },
+) {
+  const execution = execute(model, plan, { arena, autoencoders });
+  const countsAfterBackward = arena.gpu.counts();
+  const { forward, gradients } = execution;
+  const runs = plan.sequences.map((planned, sequence) =>
+    createSequenceRun({ model, forward, gradients, planned, sequence, autoencoders })
+  );
+  const stores = plan.sequences.map(({ scalars }, s) => deriveAll(runs[s]!, scalars));
+  return { ...execution, countsAfterBackward, runs, stores };
 }
 
 function factsOf({ name, site, layers, nLatents, nInputs }: Autoencoder): AutoencoderFacts {
@@ -187,8 +248,12 @@ export function deriveScalar<Name extends string>(
   return rules.flatMap(({ passType, rule }) =>
     layers.map((layer) => {
       const site = { dst, config, facts, layer, run, cx };
-      const value = cx.arena.tidy(() =>
-        rule.value(site, ...rule.inputs.map((input, i) => inputValue(input, site, i)))
+      const value = cx.gpu.inLayer(
+        layer,
+        () =>
+          cx.arena.tidy(() =>
+            rule.value(site, ...rule.inputs.map((input, i) => inputValue(input, site, i)))
+          ),
       );
       const tensor = value.view({ shape: namedShape(value, row.dims, run), label: dst });
       return { dst, passType, layerIndex: layer, tensor };

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { CommandCounts } from "../engine/gpu/command_counter.ts";
 import type { Autoencoder } from "../engine/model/autoencoder.ts";
 import type { ForwardRun, Model } from "../engine/model/model.ts";
 import { filled } from "../engine/tape/ops/map.ts";
@@ -29,6 +30,8 @@ export interface Execution {
   readonly losses: readonly (Tensor | undefined)[];
   /** The traced value of each sequence that has a trace: [1] each. */
   readonly traced: readonly (Tensor | undefined)[];
+  /** What was recorded when the forward pass was. */
+  readonly countsAfterForward: CommandCounts;
 }
 
 /** Runs a plan; the arena owns what it makes. */
@@ -57,6 +60,7 @@ export function execute(
   });
   const cx = forward.context;
   const { packing } = forward;
+  const countsAfterForward = cx.gpu.counts();
 
   const seeds: [Tensor, Tensor][] = [];
   const losses = lossValues(model, forward, { sequences, seeds });
@@ -74,7 +78,7 @@ export function execute(
     seeds,
     wanted: new Set(forward.slots.watched.values()),
   });
-  return { forward, gradients: found ?? new Map(), losses, traced };
+  return { forward, gradients: found ?? new Map(), losses, traced, countsAfterForward };
 }
 
 /** The hooks that write a sequence's ablations over its part of the packed batch. */

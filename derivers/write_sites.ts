@@ -38,7 +38,7 @@ export interface WriteSite {
 
 /** A weight derived from the model's own, computed once for the model. */
 function constant(site: Site, name: string, make: (cx: Context) => Tensor): Tensor {
-  return site.run.model.constant(`${name} of layer ${site.layer}`, make);
+  return site.run.model.constant(site.cx, { name: `${name} of layer ${site.layer}`, make });
 }
 
 function neuronProjection(site: Site, g: Tensor): Tensor {

@@ -8,7 +8,7 @@
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
-import { RequestError } from "../engine/errors.ts";
+import { GpuError, RequestError } from "../engine/errors.ts";
 import { answer } from "./answer.ts";
 import { parseRequest } from "./parse.ts";
 import { createQueue, QueueFullError } from "./queue.ts";
@@ -86,6 +86,9 @@ export function createApp(session: Session, options: AppOptions = {}): Hono {
   });
   app.onError((error, c) => {
     if (error instanceof RequestError) return message(c, 400, error.message);
+    if (error instanceof GpuError && error.reason === "out-of-memory") {
+      return message(c, 413, error.message);
+    }
     if (error instanceof QueueFullError) {
       c.header("Retry-After", `${RETRY_AFTER}`);
       return message(c, 503, error.message);

@@ -35,9 +35,9 @@ function watched(folder: SourceFolder): SourceFolder {
       return {
         name: source.name,
         size: source.size,
-        async read(offset, length) {
+        async read(offset, length, options) {
           sample();
-          const bytes = await source.read(offset, length);
+          const bytes = await source.read(offset, length, options);
           sample(); // the chunk is there, and not yet uploaded
           if (name.endsWith(".safetensors")) uploaded += length;
           return bytes;

@@ -10,35 +10,25 @@
 
 import { GpuError } from "../errors.ts";
 import { type AdapterFacts, openDevice, type OpenGpuOptions } from "./adapter.ts";
+import { CommandCounter, type CommandCounts } from "./command_counter.ts";
+import { DeviceFailure } from "./device_failure.ts";
 import type { Kernel } from "./kernel.ts";
 import { type Bound, memoryOf, PipelineCache } from "./pipelines.ts";
-import { type Block, BufferPool, type MemoryUse, type Texture } from "./pool.ts";
+import {
+  type AcquireOptions,
+  type Block,
+  BufferPool,
+  type MemoryUse,
+  type Texture,
+} from "./pool.ts";
 import { Reader } from "./read_back.ts";
+import type { Dispatch, Recorder } from "./recorder.ts";
+import { Rehearsal } from "./rehearsal.ts";
 import { type KernelTime, Timer } from "./timing.ts";
+import { Uniforms } from "./uniforms.ts";
 
-/** One launch of a kernel. */
-export interface Dispatch<Binding extends string, Uniform extends string> {
-  /** What each binding sees. */
-  readonly bind: Readonly<Record<Binding, Bound>>;
-  /** The members of the kernel's `Params`. */
-  readonly uniforms: Readonly<Record<Uniform, number>>;
-  /** Workgroups along x, y and z. */
-  readonly workgroups: readonly [number, number?, number?];
-}
-
-/** Counts of what was recorded since the GPU was opened. */
-export interface CommandCounts {
-  /** Launches of kernels. */
-  readonly dispatches: number;
-  /** Batches of commands handed to the driver. */
-  readonly submits: number;
-  /** Transfers to the host. */
-  readonly reads: number;
-}
-
-const uniformBytes = 1 << 18;
 /** Bytes of uploads that may wait for a submission. */
-const uploadedAtMost = 1 << 23;
+const uploadedAtMost = 1 << 22;
 /** Enough work to keep a GPU busy while the next commands are recorded. */
 const dispatchesPerSubmit = 256;
 
@@ -54,96 +44,86 @@ export async function openGpu(options: OpenGpuOptions = {}): Promise<Gpu> {
 }
 
 /** A device, its memory and the commands recorded for it; from {@linkcode openGpu}. */
-export class Gpu implements Disposable {
+export class Gpu implements Recorder, Disposable {
   /** The adapter in use. */
   readonly facts: AdapterFacts;
+  /** The most bytes that tensors may take together; infinite unless it was opened with a limit. */
+  readonly maxMemoryBytes: number;
   readonly #device: GPUDevice;
   readonly #pool: BufferPool;
   readonly #pipelines: PipelineCache;
-  readonly #uniformBuffer: GPUBuffer;
-  readonly #uniforms = new ArrayBuffer(uniformBytes);
-  readonly #uniformU32 = new Uint32Array(this.#uniforms);
-  readonly #uniformF32 = new Float32Array(this.#uniforms);
-  readonly #pendingChecks = new Set<Promise<void>>();
+  readonly #uniforms: Uniforms;
+  readonly #failure: DeviceFailure;
   readonly #reader: Reader;
   readonly #timer: Timer | undefined;
+  readonly #commands = new CommandCounter();
   #transfer: Promise<void> | undefined;
   #uploaded = 0;
-  #uniformEnd = 0;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
   #recorded = 0;
-  #counts = { dispatches: 0, submits: 0, reads: 0 };
-  #failure: Error | undefined;
-  #disposed = false;
 
   /** Use {@linkcode openGpu}. */
   constructor(device: GPUDevice, facts: AdapterFacts, options: OpenGpuOptions) {
     this.#device = device;
     this.facts = facts;
-    this.#uniformBuffer = device.createBuffer({
-      label: "uniforms",
-      size: uniformBytes,
-      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
-    });
+    this.maxMemoryBytes = options.maxMemoryBytes ?? Infinity;
+    this.#uniforms = new Uniforms(device, { alignment: facts.uniformAlignment });
     this.#pipelines = new PipelineCache(device, {
-      uniforms: this.#uniformBuffer,
+      uniforms: this.#uniforms.buffer,
       maxBindingBytes: facts.maxBindingBytes,
-      watch: (error, about) => this.#watch(error, about),
+      watch: (error, about) => this.#failure.watch(error, about),
     });
     this.#pool = new BufferPool(device, {
       facts,
-      maxBytes: options.maxMemoryBytes ?? Infinity,
+      maxBytes: this.maxMemoryBytes,
       onDestroy: (destroyed) => {
-        const { lastUse = this.#counts.submits } = destroyed as Partial<Block>;
-        if (lastUse === this.#counts.submits) this.flush();
+        const { lastUse = this.#commands.submits } = destroyed as Partial<Block>;
+        if (lastUse === this.#commands.submits) this.flush();
         this.#pipelines.forget(destroyed);
       },
     });
     this.#timer = options.timings ? new Timer() : undefined;
     this.#reader = new Reader(device);
     this.#reader.probe();
-    device.addEventListener("uncapturederror", (event) => {
-      event.preventDefault();
-      this.#failure ??= new GpuError(
-        event.error instanceof GPUOutOfMemoryError ? "out-of-memory" : "validation",
-        `Cannot run the recorded commands: ${event.error.message}`,
-      );
-    });
-    device.lost.then((info) => {
-      if (this.#disposed) return;
-      this.#failure ??= new GpuError(
-        "device-lost",
-        `Cannot use the GPU any more as the device was lost: ${info.message || info.reason}`,
-      );
-    });
+    this.#failure = new DeviceFailure(device);
   }
 
   /** A buffer of at least `bytes`, its content undefined. */
-  acquire(bytes: number, label: string): Block {
-    this.#check();
-    return this.#pool.acquire(bytes, label);
+  acquire(bytes: number, label: string, options?: AcquireOptions): Block {
+    this.#failure.check();
+    return this.#pool.acquire(bytes, label, options);
   }
 
   /** Gives a buffer back; commands recorded so far may still use it. */
   release(block: Block): void {
-    if (!this.#disposed) this.#pool.release(block);
+    if (!this.#failure.disposed) this.#pool.release(block);
   }
 
   /** A storage texture of rgba32float, its content undefined. */
   acquireTexture(width: number, height: number): Texture {
-    this.#check();
+    this.#failure.check();
     return this.#pool.acquireTexture(width, height);
   }
 
   /** Gives a texture back; commands recorded so far may still use it. */
   releaseTexture(texture: Texture): void {
-    if (!this.#disposed) this.#pool.releaseTexture(texture);
+    if (!this.#failure.disposed) this.#pool.releaseTexture(texture);
   }
 
   /** Bytes of GPU memory held by tensors. */
   memory(): MemoryUse {
     return this.#pool.memory();
+  }
+
+  /** Runs `work`; gives what it gives and the most bytes it added to those in use before. */
+  peakOf<T>(work: () => T): { result: T; peakBytes: number } {
+    return this.#pool.peakOf(work);
+  }
+
+  /** Counts the memory of what is recorded in it, on this adapter, and does nothing else. */
+  rehearsal(): Rehearsal {
+    return new Rehearsal(this.facts);
   }
 
   /** Destroys pooled buffers and forgets the peak. */
@@ -155,13 +135,23 @@ export class Gpu implements Disposable {
 
   /** Counts of what was recorded since the GPU was opened. */
   counts(): CommandCounts {
-    return { ...this.#counts };
+    return this.#commands.counts();
+  }
+
+  /** The layer of the model that launches are counted for, if any. */
+  get layer(): number | null {
+    return this.#commands.layer;
+  }
+
+  /** Counts what `work` launches for a layer, or for none; gives what `work` gives. */
+  inLayer<T>(layer: number | null, work: () => T): T {
+    return this.#commands.inLayer(layer, work);
   }
 
   /** Writes `data` into a block, in order with the commands recorded so far. */
   upload(block: Block, data: ArrayBufferView<ArrayBuffer>, byteOffset = 0): void {
-    this.#check();
-    if (block.lastUse === this.#counts.submits) this.flush();
+    this.#failure.check();
+    if (block.lastUse === this.#commands.submits) this.flush();
     this.#device.queue.writeBuffer(
       block.buffer,
       byteOffset,
@@ -182,7 +172,7 @@ export class Gpu implements Disposable {
     kernel: Kernel<Binding, Uniform>,
     { bind, uniforms, workgroups: [x, y = 1, z = 1] }: Dispatch<Binding, Uniform>,
   ): void {
-    this.#check();
+    this.#failure.check();
     if (x === 0 || y === 0 || z === 0) return;
     if (Math.max(x, y, z) > this.facts.maxWorkgroups) {
       throw new GpuError(
@@ -192,35 +182,25 @@ export class Gpu implements Disposable {
       );
     }
     const pipeline = this.#pipelines.pipelineOf(kernel as Kernel);
-    const { uniformNames, uniformKinds } = pipeline;
-    const needed = Math.max(4 * uniformNames.length, 16);
-    if (this.#uniformEnd + needed > uniformBytes || this.#recorded >= dispatchesPerSubmit) {
+    if (!this.#uniforms.hasRoomFor(pipeline) || this.#recorded >= dispatchesPerSubmit) {
       this.flush();
     }
     const bound: Bound[] = [];
     for (const name of pipeline.bindingNames) {
       const each: Bound = bind[name as Binding];
       const memory = memoryOf(each);
-      if ("lastUse" in memory) memory.lastUse = this.#counts.submits;
+      if ("lastUse" in memory) memory.lastUse = this.#commands.submits;
       bound.push(each);
     }
     const group = this.#pipelines.bindGroupOf(pipeline, bound);
-    const offset = this.#uniformEnd;
-    for (let i = 0, at = offset / 4; i < uniformNames.length; i++, at++) {
-      const value = uniforms[uniformNames[i] as Uniform];
-      if (uniformKinds[i] === "f32") this.#uniformF32[at] = value;
-      else this.#uniformU32[at] = value;
-    }
-    const { uniformAlignment } = this.facts;
-    this.#uniformEnd = Math.ceil((offset + needed) / uniformAlignment) * uniformAlignment;
-
+    const offset = this.#uniforms.add(pipeline, uniforms);
     this.#encoder ??= this.#device.createCommandEncoder();
     this.#pass ??= this.#encoder.beginComputePass();
     this.#pass.setPipeline(pipeline.pipeline);
     this.#pass.setBindGroup(0, group, [offset]);
     this.#pass.dispatchWorkgroups(x, y, z);
     this.#recorded++;
-    this.#counts.dispatches++;
+    this.#commands.dispatched();
     if (this.#timer !== undefined) this.#timeLast(pipeline.kernel.label);
   }
 
@@ -228,13 +208,12 @@ export class Gpu implements Disposable {
   flush(): void {
     if (this.#encoder === undefined) return;
     this.#pass?.end();
-    this.#device.queue.writeBuffer(this.#uniformBuffer, 0, this.#uniforms, 0, this.#uniformEnd);
+    this.#uniforms.write();
     this.#device.queue.submit([this.#encoder.finish()]);
     this.#encoder = undefined;
     this.#pass = undefined;
-    this.#uniformEnd = 0;
     this.#recorded = 0;
-    this.#counts.submits++;
+    this.#commands.submitted();
   }
 
   /**
@@ -242,11 +221,11 @@ export class Gpu implements Disposable {
    * now. All that is read in one turn of the event loop comes in one transfer.
    */
   async read(wanted: readonly { block: Block; bytes: number }[]): Promise<ArrayBuffer[]> {
-    this.#check();
+    this.#failure.check();
     this.#pass?.end();
     this.#pass = undefined;
     this.#encoder ??= this.#device.createCommandEncoder();
-    for (const { block } of wanted) block.lastUse = this.#counts.submits;
+    for (const { block } of wanted) block.lastUse = this.#commands.submits;
     const parts = this.#reader.record(this.#encoder, wanted);
     await (this.#transfer ??= this.#transferSoon());
     return parts.map(({ content }) => content!);
@@ -254,12 +233,11 @@ export class Gpu implements Disposable {
 
   /** Waits until everything recorded has run. */
   async finish(): Promise<void> {
-    this.#check();
+    this.#failure.check();
     this.flush();
     if (this.#reader.blocks) this.#reader.wait();
     else await this.#device.queue.onSubmittedWorkDone();
-    await Promise.all(this.#pendingChecks);
-    this.#check();
+    await this.#failure.checkAll();
   }
 
   /**
@@ -272,10 +250,10 @@ export class Gpu implements Disposable {
 
   /** Destroys the device and every buffer. */
   [Symbol.dispose](): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
+    if (this.#failure.disposed) return;
+    this.#failure.dispose();
     // Mesa may corrupt its heap when a device goes in the middle of its work.
-    if (this.#reader.blocks && this.#failure === undefined) this.#reader.wait();
+    if (this.#reader.blocks && this.#failure.isAbsent) this.#reader.wait();
     this.#device.destroy();
   }
 
@@ -284,10 +262,9 @@ export class Gpu implements Disposable {
     await Promise.resolve();
     this.#transfer = undefined;
     this.flush();
-    this.#counts.reads++;
+    this.#commands.read();
     await this.#reader.transfer();
-    await Promise.all(this.#pendingChecks);
-    this.#check();
+    await this.#failure.checkAll();
   }
 
   /** Waits for what was recorded last, and counts how long that took. */
@@ -296,20 +273,5 @@ export class Gpu implements Disposable {
     this.flush();
     this.#reader.wait();
     this.#timer!.add(kernel, performance.now() - started);
-  }
-
-  #check(): void {
-    if (this.#failure !== undefined) throw this.#failure;
-    if (this.#disposed) {
-      throw new GpuError("device-lost", "Cannot use the GPU as it has been disposed of");
-    }
-  }
-
-  #watch(error: Promise<GPUError | null>, about: (text: string) => Error): void {
-    const check = error.then((found) => {
-      if (found !== null) this.#failure ??= about(found.message);
-      this.#pendingChecks.delete(check);
-    });
-    this.#pendingChecks.add(check);
   }
 }

@@ -10,6 +10,7 @@
 
 import { GpuError } from "../errors.ts";
 import type { AdapterFacts } from "./adapter.ts";
+import { MemoryMeter } from "./memory_meter.ts";
 
 /** A piece of GPU memory, as large as its size class. */
 export interface Block {
@@ -17,7 +18,7 @@ export interface Block {
   readonly id: number;
   /** WebGPU's own object. */
   readonly buffer: GPUBuffer;
-  /** Size of the buffer, the class of the size asked for. */
+  /** Size of the buffer: the class of the size asked for, or hardly more than that. */
   readonly bytes: number;
   /** How often it has been taken: tells what it holds now from what it held before. */
   generation: number;
@@ -55,6 +56,12 @@ export interface MemoryUse {
   readonly peak: number;
 }
 
+/** How a buffer is taken from the pool. */
+export interface AcquireOptions {
+  /** Whether it is hardly larger than asked for: right for what stays, as nobody takes it next. */
+  readonly exact?: boolean;
+}
+
 const smallestClass = 256;
 const pooledAtMost = 2 ** 30;
 
@@ -63,6 +70,30 @@ export function sizeClass(bytes: number): number {
   if (bytes <= smallestClass) return smallestClass;
   const step = 2 ** Math.max(Math.ceil(Math.log2(bytes)) - 3, 6);
   return Math.ceil(bytes / step) * step;
+}
+
+/**
+ * Size of the buffer for so many bytes.
+ *
+ * @throws {GpuError} if the adapter has no buffer of that size.
+ */
+export function blockBytes(
+  { bytes, label }: { bytes: number; label: string },
+  { maxBufferBytes }: AdapterFacts,
+  { exact = false }: AcquireOptions = {},
+): number {
+  const size = exact ? Math.ceil(bytes / smallestClass) * smallestClass : sizeClass(bytes);
+  if (size <= maxBufferBytes) return size;
+  throw new GpuError(
+    "limit",
+    `Cannot allocate "${label}" (${bytes} bytes) as a buffer must be smaller: the adapter's ` +
+      `maxBufferSize is ${maxBufferBytes}`,
+  );
+}
+
+/** Size of a texture of rgba32float. */
+export function textureBytes(width: number, height: number): number {
+  return 16 * width * height;
 }
 
 /** Hands out buffers and takes them back. */
@@ -74,9 +105,8 @@ export class BufferPool {
   readonly #free = new Map<number, Block[]>();
   readonly #freeTextures = new Map<string, Texture[]>();
   #nextId = 1;
-  #live = 0;
+  readonly #memory = new MemoryMeter();
   #pooled = 0;
-  #peak = 0;
 
   constructor(device: GPUDevice, options: {
     facts: AdapterFacts;
@@ -90,36 +120,19 @@ export class BufferPool {
   }
 
   /** A buffer of at least `bytes`; its content is whatever was there. */
-  acquire(bytes: number, label: string): Block {
-    const size = sizeClass(bytes);
-    if (size > this.#facts.maxBufferBytes) {
-      throw new GpuError(
-        "limit",
-        `Cannot allocate "${label}" (${bytes} bytes) as a buffer must be smaller: the adapter's ` +
-          `maxBufferSize is ${this.#facts.maxBufferBytes}`,
-      );
-    }
-    if (this.#live + size > this.#maxBytes) {
-      throw new GpuError(
-        "out-of-memory",
-        `Cannot allocate "${label}" (${bytes} bytes) as ${this.#live} of ${this.#maxBytes} bytes ` +
-          "are in use: ask for fewer activations or layers, or dispose of earlier runs",
-      );
-    }
-    const pooled = this.#free.get(size)?.pop();
-    if (pooled !== undefined) this.#pooled -= size;
+  acquire(bytes: number, label: string, options?: AcquireOptions): Block {
+    const size = blockBytes({ bytes, label }, this.#facts, options);
+    const pooled = this.#take({ label, bytes, size }, this.#free.get(size));
     const block = pooled ?? this.#create(size);
     block.generation++;
     block.label = label;
     block.requested = bytes;
-    this.#live += size;
-    this.#peak = Math.max(this.#peak, this.#live);
     return block;
   }
 
   /** Takes a buffer back. */
   release(block: Block): void {
-    this.#live -= block.bytes;
+    this.#memory.give(block.bytes);
     if (this.#pooled + block.bytes > pooledAtMost) return this.#destroy(block);
     this.#pooled += block.bytes;
     const free = this.#free.get(block.bytes);
@@ -130,17 +143,15 @@ export class BufferPool {
   /** A texture of that many texels, its content whatever was there. */
   acquireTexture(width: number, height: number): Texture {
     const key = `${width} x ${height}`;
-    const pooled = this.#freeTextures.get(key)?.pop();
-    const found = pooled ?? this.#createTexture(width, height);
-    if (pooled !== undefined) this.#pooled -= found.bytes;
-    this.#live += found.bytes;
-    this.#peak = Math.max(this.#peak, this.#live);
-    return found;
+    const size = textureBytes(width, height);
+    const wanted = { label: `texture of ${key}`, bytes: size, size };
+    const pooled = this.#take(wanted, this.#freeTextures.get(key));
+    return pooled ?? this.#createTexture(width, height);
   }
 
   /** Takes a texture back. */
   releaseTexture(texture: Texture): void {
-    this.#live -= texture.bytes;
+    this.#memory.give(texture.bytes);
     if (this.#pooled + texture.bytes > pooledAtMost) return this.#destroyTexture(texture);
     this.#pooled += texture.bytes;
     const key = `${texture.width} x ${texture.height}`;
@@ -162,12 +173,40 @@ export class BufferPool {
 
   /** Bytes in use, kept and at most in use. */
   memory(): MemoryUse {
-    return { live: this.#live, pooled: this.#pooled, peak: this.#peak };
+    return { live: this.#memory.live, pooled: this.#pooled, peak: this.#memory.peak };
+  }
+
+  /** Runs `work`; gives what it gives and the most bytes it added to those in use before. */
+  peakOf<T>(work: () => T): { result: T; peakBytes: number } {
+    return this.#memory.peakOf(work);
   }
 
   /** Forgets the peak so far. */
   resetPeak(): void {
-    this.#peak = this.#live;
+    this.#memory.resetPeak();
+  }
+
+  /**
+   * Counts what is taken, and takes it from those released if there is one; if not, the
+   * others go where the limit leaves no room for them too.
+   */
+  #take<T extends Block | Texture>(
+    { label, bytes, size }: { label: string; bytes: number; size: number },
+    released: T[] | undefined,
+  ): T | undefined {
+    const { live } = this.#memory;
+    if (live + size > this.#maxBytes) {
+      throw new GpuError(
+        "out-of-memory",
+        `Cannot allocate "${label}" (${bytes} bytes) as ${live} of ${this.#maxBytes} bytes ` +
+          "are in use: ask for fewer activations or layers, or dispose of earlier runs",
+      );
+    }
+    const pooled = released?.pop();
+    if (pooled !== undefined) this.#pooled -= size;
+    else if (live + this.#pooled + size > this.#maxBytes) this.trim();
+    this.#memory.take(size);
+    return pooled;
   }
 
   #create(size: number): Block {
@@ -192,7 +231,7 @@ export class BufferPool {
       format: "rgba32float",
       usage: GPUTextureUsage.STORAGE_BINDING,
     });
-    const bytes = 16 * width * height;
+    const bytes = textureBytes(width, height);
     const view = texture.createView();
     return { id: this.#nextId++, texture, view, width, height, bytes };
   }

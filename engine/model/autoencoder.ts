@@ -17,8 +17,9 @@ import type { Context } from "../tape/op.ts";
 import type { Slots } from "../tape/slots.ts";
 import type { Arena, Tensor } from "../tape/tensor.ts";
 import type { ModelConfig } from "./config.ts";
-import { openSafetensors, readTensor } from "./safetensors.ts";
+import { openSafetensors } from "./safetensors.ts";
 import { readJson, type SourceFolder } from "./source.ts";
+import { chunkMemory, uploadTensor } from "./weights.ts";
 import { RequestError, SafetensorsError } from "../errors.ts";
 
 /** What an autoencoder can read, and the slots it brings. */
@@ -190,6 +191,7 @@ async function loadLayer(
     );
   }
   const file = await openSafetensors(source);
+  const chunk = chunkMemory();
   const load = async (name: string, shape: readonly number[]) => {
     const info = file.tensors.get(name);
     if (info === undefined || info.shape.join() !== shape.join()) {
@@ -199,7 +201,7 @@ async function loadLayer(
         { path: file.path, tensor: name },
       );
     }
-    return arena.upload(await readTensor(file, name), shape, name);
+    return await uploadTensor(arena, { file, info }, { name, chunk });
   };
   return {
     preBias: await load("pre_bias", [nInputs]),

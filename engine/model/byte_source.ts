@@ -13,10 +13,15 @@ export interface ByteSource {
   /**
    * Reads exactly `length` bytes from byte `offset`.
    *
-   * @returns A new array, which the caller may keep and change.
+   * @param options `into`: an array of `length` bytes to read into; a source may ignore it.
+   * @returns That array or a new one, which the caller may keep and change.
    * @throws {RangeError} if the range is not inside the file.
    */
-  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  read(
+    offset: number,
+    length: number,
+    options?: { into?: Uint8Array<ArrayBuffer> },
+  ): Promise<Uint8Array<ArrayBuffer>>;
 }
 
 /** A folder of readable files. */

@@ -46,7 +46,7 @@ export interface ForwardOptions {
    * position only, [B, V]; none.
    */
   readonly logits?: "all" | "last" | "none";
-  /** Owns what the run makes; a new one if absent. */
+  /** Owns what the run makes; a new one if absent. That of a rehearsal rehearses the run. */
   readonly arena?: Arena;
 }
 
@@ -79,7 +79,7 @@ export interface Model extends Disposable {
   /** Where it was loaded from. */
   readonly folder: SourceFolder;
   /** A tensor derived from the weights alone, computed at the first call and kept. */
-  constant(name: string, make: (context: Context) => Tensor): Tensor;
+  constant(cx: Context, made: { name: string; make: (cx: Context) => Tensor }): Tensor;
   /**
    * An autoencoder in `autoencoders/NAME` of the model's folder, or in a folder of
    * that path, loaded at the first call and kept.
@@ -146,7 +146,6 @@ export function createModel(
   { ownsGpu }: { ownsGpu: boolean },
 ): Model {
   const { gpu, arena: weightsArena, config, weights, tokenizer, folder } = parts;
-  const constants = new Map<string, Tensor>();
   const autoencoders = new Map<string, Promise<Autoencoder>>();
   return {
     gpu,
@@ -156,13 +155,12 @@ export function createModel(
     tokenizer,
     folder,
     forward: (tokens, options = {}) => forward({ gpu, config, weights }, tokens, options),
-    constant(name, make) {
-      let found = constants.get(name);
-      if (found === undefined) {
-        found = weightsArena.tidy(() => make({ gpu, arena: weightsArena }));
-        constants.set(name, found);
-      }
-      return found;
+    constant(cx, { name, make }) {
+      return weightsArena.once(
+        cx.gpu,
+        name,
+        (arena) => arena.tidy(() => make({ gpu: arena.gpu, arena })),
+      );
     },
     async autoencoder(name, layers) {
       let whole = autoencoders.get(name);
@@ -208,8 +206,8 @@ function forward(
       ? [tokens]
       : tokens) as readonly (readonly number[])[];
   sequences.forEach((sequence) => checkTokens(sequence, model.config));
-  const { gpu } = model;
-  const arena = options.arena ?? new Arena(gpu);
+  const arena = options.arena ?? new Arena(model.gpu);
+  const { gpu } = arena;
   const packing = pack(arena, sequences.map(({ length }) => length));
   const context: Context = { gpu, arena, tape: options.tape };
   const slots = new Slots({

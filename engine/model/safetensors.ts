@@ -34,20 +34,23 @@ export interface SafetensorsFile {
 /** The limit of the reference implementation, against hostile lengths. */
 const maxHeaderBytes = 100_000_000;
 
-/** How to make float32 of the bytes of one chunk. */
-const converters: Partial<
-  Record<Dtype, (bytes: Uint8Array<ArrayBuffer>) => Float32Array<ArrayBuffer>>
-> = {
+/**
+ * How the elements of a file, at the end of the memory of the values that they become, are
+ * turned into those in place: from the first, so that none is written over before it is read.
+ */
+const converters: Partial<Record<Dtype, (values: Float32Array<ArrayBuffer>) => void>> = {
   // Files are little-endian, and so is every host of WebGPU.
-  F32: ({ buffer, byteOffset, length }) => new Float32Array(buffer, byteOffset, length / 4),
-  F16: ({ buffer, byteOffset, length }) =>
-    new Float32Array(new Float16Array(buffer, byteOffset, length / 2)),
+  F32: () => {},
+  F16: ({ buffer, byteOffset, length }) => {
+    const values = new Float32Array(buffer, byteOffset, length);
+    const halves = new Float16Array(buffer, byteOffset + 2 * length, length);
+    for (let i = 0; i < length; i++) values[i] = halves[i]!;
+  },
   // BF16 is the upper half of a float32.
   BF16: ({ buffer, byteOffset, length }) => {
-    const halves = new Uint16Array(buffer, byteOffset, length / 2);
-    const bits = new Uint32Array(halves.length);
-    for (let i = 0; i < halves.length; i++) bits[i] = halves[i]! << 16;
-    return new Float32Array(bits.buffer);
+    const bits = new Uint32Array(buffer, byteOffset, length);
+    const halves = new Uint16Array(buffer, byteOffset + 2 * length, length);
+    for (let i = 0; i < length; i++) bits[i] = halves[i]! << 16;
   },
 };
 
@@ -106,13 +109,9 @@ export async function readTensor(
   file: SafetensorsFile,
   name: string,
 ): Promise<Float32Array<ArrayBuffer>> {
-  const { shape } = readableTensor(file, name);
-  const values = new Float32Array(elementsOf(shape));
-  let done = 0;
-  for await (const chunk of readTensorChunks(file, name)) {
-    values.set(chunk, done);
-    done += chunk.length;
-  }
+  const tensor = readableTensor(file, name);
+  const values = new Float32Array(elementsOf(tensor.shape));
+  await readValues(file.source, tensor, { first: 0, values });
   return values;
 }
 
@@ -122,13 +121,18 @@ export async function readTensor(
  *
  * @param options.chunkBytes Most bytes of float32 in a chunk; a chunk has at
  * least one element.
+ * @param options.into Memory for the chunks, each in the place of the one before, at least
+ * `chunkBytes` long; each has memory of its own if absent.
  * @throws {TypeError} if there is no such tensor.
  * @throws {ShapeError} if its dtype is not F32, F16 or BF16.
  */
 export async function* readTensorChunks(
   file: SafetensorsFile,
   name: string,
-  { chunkBytes = 16 * 2 ** 20 }: { chunkBytes?: number } = {},
+  { into, chunkBytes = into?.byteLength ?? 16 * 2 ** 20 }: {
+    chunkBytes?: number;
+    into?: Float32Array<ArrayBuffer>;
+  } = {},
 ): AsyncGenerator<Float32Array<ArrayBuffer>> {
   if (!(chunkBytes > 0)) {
     throw new RangeError(
@@ -136,19 +140,31 @@ export async function* readTensorChunks(
         `current chunkBytes is ${chunkBytes}`,
     );
   }
-  const { shape, dtype, byteOffset, convert } = readableTensor(file, name);
-  const elements = elementsOf(shape);
+  const tensor = readableTensor(file, name);
+  const elements = elementsOf(tensor.shape);
   const perChunk = Math.max(1, Math.floor(chunkBytes / 4));
-  const elementBytes = dtypeBits[dtype] / 8;
   for (let first = 0; first < elements; first += perChunk) {
     const count = Math.min(perChunk, elements - first);
-    const bytes = await file.source.read(
-      byteOffset + first * elementBytes,
-      count * elementBytes,
-    );
-    // A view of a larger buffer may begin at an odd byte.
-    yield convert(bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes));
+    const values = into?.subarray(0, count) ?? new Float32Array(count);
+    await readValues(file.source, tensor, { first, values });
+    yield values;
   }
+}
+
+/** Fills `values` with the elements of a tensor from the `first`. */
+async function readValues(
+  source: ByteSource,
+  { dtype, byteOffset, convert }: ReturnType<typeof readableTensor>,
+  { first, values }: { first: number; values: Float32Array<ArrayBuffer> },
+): Promise<void> {
+  if (values.length === 0) return;
+  const elementBytes = dtypeBits[dtype] / 8;
+  const length = values.length * elementBytes;
+  const start = values.byteOffset + values.byteLength - length;
+  const into = new Uint8Array(values.buffer, start, length);
+  const bytes = await source.read(byteOffset + first * elementBytes, length, { into });
+  if (bytes !== into) into.set(bytes);
+  convert(values);
 }
 
 function readableTensor(file: SafetensorsFile, name: string) {

@@ -120,13 +120,13 @@ function localFolder(folder: string | URL): SourceFolder {
       const source: ByteSource = {
         name: `${name}/${path}`,
         size: info.size,
-        async read(offset, length) {
+        async read(offset, length, { into } = {}) {
           requireRange(source, offset, length);
+          const bytes = into ?? new Uint8Array(length);
           // Opened for each read, so that a source needs no closing; next to
           // reads of megabytes it costs nothing.
           const handle = await fs.open(file);
           try {
-            const bytes = new Uint8Array(length);
             let done = 0;
             while (done < length) {
               const { bytesRead } = await handle.read(

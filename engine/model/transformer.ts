@@ -64,7 +64,10 @@ export function transformer(cx: Context, model: TransformerModel, pass: Pass): O
   let x = visit("resid.post_emb", embed(cx, global, pass.ids)); // [N, d_model]
   layers.forEach((w, layer) => {
     const before = x;
-    x = cx.arena.tidy(() => block(cx, x, { w, layer, model, pass }));
+    x = cx.gpu.inLayer(
+      layer,
+      () => cx.arena.tidy(() => block(cx, before, { w, layer, model, pass })),
+    );
     cx.arena.free(before);
   });
   const final = visit("resid.post_ln_f", layerNorm(cx, x, { ...finalNorm(model), visit }));

@@ -5,7 +5,7 @@
  */
 
 import { Arena, type Tensor } from "../tape/tensor.ts";
-import type { Checkpoint } from "./checkpoint.ts";
+import type { Checkpoint, CheckpointTensor } from "./checkpoint.ts";
 import type { ModelConfig } from "./config.ts";
 import { readTensorChunks } from "./safetensors.ts";
 import { type GlobalWeightName, type LayerWeightName, resolveWeights } from "./weight_names.ts";
@@ -31,12 +31,16 @@ export async function loadWeights(
 ): Promise<Weights> {
   const names = resolveWeights(checkpoint, config);
   const loaded = new Map<string, Tensor>();
+  const chunk = chunkMemory();
   const load = async <Name extends string>(record: Readonly<Record<Name, string>>) => {
     const entries: [string, Tensor][] = [];
     for (const [ours, fileName] of Object.entries<string>(record)) {
       let tensor = loaded.get(fileName);
       if (tensor === undefined) {
-        tensor = await uploadTensor(arena, checkpoint, fileName);
+        tensor = await uploadTensor(arena, checkpoint.tensors.get(fileName)!, {
+          name: fileName,
+          chunk,
+        });
         loaded.set(fileName, tensor);
       }
       entries.push([ours, tensor]);
@@ -49,21 +53,25 @@ export async function loadWeights(
   return { global, layers };
 }
 
-/** Bytes of a tensor that are on the host at a time. */
-const chunkBytes = 4 * 2 ** 20;
+/**
+ * Memory for one chunk: the values of a tensor that are on the host at a time. New arrays
+ * would be there until the next garbage collection, dozens of megabytes of them.
+ */
+export function chunkMemory(): Float32Array<ArrayBuffer> {
+  return new Float32Array(2 ** 19);
+}
 
-/** Uploads one tensor of a checkpoint, chunk by chunk. */
+/** Uploads one tensor of a file, chunk by chunk. */
 export async function uploadTensor(
   arena: Arena,
-  checkpoint: Checkpoint,
-  fileName: string,
+  { file, info }: CheckpointTensor,
+  { name, chunk }: { name: string; chunk: Float32Array<ArrayBuffer> },
 ): Promise<Tensor> {
-  const { file, info } = checkpoint.tensors.get(fileName)!;
-  const tensor = arena.tensor(info.shape, fileName);
+  const tensor = arena.tensor(info.shape, name);
   let byteOffset = 0;
-  for await (const chunk of readTensorChunks(file, fileName, { chunkBytes })) {
-    arena.gpu.upload(tensor.block, chunk, byteOffset);
-    byteOffset += chunk.byteLength;
+  for await (const values of readTensorChunks(file, name, { into: chunk })) {
+    arena.gpu.upload(tensor.block, values, byteOffset);
+    byteOffset += values.byteLength;
   }
   return tensor;
 }

@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { Gpu } from "../gpu/gpu.ts";
+import type { Recorder } from "../gpu/recorder.ts";
 import { type Kernel, variant } from "../gpu/kernel.ts";
 import type { Tensor } from "./tensor.ts";
-import { ShapeError } from "../errors.ts";
+import { GpuError, ShapeError } from "../errors.ts";
 
 const threads = 64; // @workgroup_size of the kernels with one output a thread
 
@@ -22,7 +22,7 @@ const turnsAtMost = 50_000;
  *
  * @param turns Loop turns that one output takes.
  */
-export function outputGrid(gpu: Gpu, outputs: number, turns = 1): [number] {
+export function outputGrid(gpu: Recorder, outputs: number, turns = 1): [number] {
   const groups = Math.ceil(outputs / threads);
   if (gpu.facts.class === "gpu") return [Math.min(groups, 4096)];
   // A workgroup costs a CPU rasteriser about 0.8 µs a thread: few of them.
@@ -30,7 +30,7 @@ export function outputGrid(gpu: Gpu, outputs: number, turns = 1): [number] {
 }
 
 /** How rows are given to lanes: see `shaders/lib/lanes.wgsl`. */
-function lanesOf(gpu: Gpu, turns: number): { LANES: number; ROWS: number; GROUP: number } {
+function lanesOf(gpu: Recorder, turns: number): { LANES: number; ROWS: number; GROUP: number } {
   if (gpu.facts.class === "gpu") return { LANES: 128, ROWS: 1, GROUP: 128 };
   // One row to each lane of a SIMD vector, unless it takes too many turns.
   if (turns <= turnsAtMost) return { LANES: 1, ROWS: 8, GROUP: 8 };
@@ -47,7 +47,7 @@ export interface Rows {
 
 /** A kernel of `shaders/lib/lanes.wgsl` as it suits the adapter and the rows, and its grid. */
 export function rowLaunch<K extends Kernel>(
-  gpu: Gpu,
+  gpu: Recorder,
   kernel: K,
   { rows, width, passes }: Rows,
 ): { kernel: K; workgroups: [number] } {
@@ -61,9 +61,33 @@ export function rowLaunch<K extends Kernel>(
 }
 
 /** The kernel with as many lanes as suit the adapter for one row that takes so many turns. */
-export function withLanes<K extends Kernel>(gpu: Gpu, kernel: K, turns = 1): K {
+export function withLanes<K extends Kernel>(gpu: Recorder, kernel: K, turns = 1): K {
   const { LANES } = lanesOf(gpu, Math.max(turns, turnsAtMost + 1));
   return variant(kernel, { LANES });
+}
+
+const bindingStarts = 256; // bytes: WebGPU's minStorageBufferOffsetAlignment is at most that
+
+/**
+ * How many rows of a tensor to bind at a time: all of them, or as many as one binding
+ * spans, so that the next one begins where a binding may start.
+ *
+ * @throws {GpuError} if one binding does not span the rows from one such place to the next.
+ */
+export function rowsPerBinding({ facts }: Recorder, { rows, width, label }: Tensor): number {
+  const { maxBindingBytes } = facts;
+  const rowBytes = 4 * width;
+  if (rows * rowBytes <= maxBindingBytes) return rows;
+  let group = bindingStarts / 4;
+  while (group % 2 === 0 && group / 2 * rowBytes % bindingStarts === 0) group /= 2;
+  const groups = Math.floor(maxBindingBytes / (group * rowBytes));
+  if (groups > 0) return groups * group;
+  throw new GpuError(
+    "limit",
+    `Cannot bind "${label}" in pieces as one binding must span at least ${group} of its rows ` +
+      `(${group * rowBytes} bytes): the adapter's maxStorageBufferBindingSize, or the ` +
+      `maxBindingBytes asked for, is ${maxBindingBytes}`,
+  );
 }
 
 /** Throws unless `tensor` has the shape. */

@@ -4,14 +4,14 @@
  * @module
  */
 
-import type { Gpu } from "../gpu/gpu.ts";
+import type { Recorder } from "../gpu/recorder.ts";
 import type { Tape } from "./tape.ts";
 import type { Arena, Tensor } from "./tensor.ts";
 
 /** Where ops run: the GPU, who owns their results, and the tape that records them, if any. */
 export interface Context {
   /** Where. */
-  readonly gpu: Gpu;
+  readonly gpu: Recorder;
   /** Owns what ops make. */
   readonly arena: Arena;
   /** Records what depends on something it watches. */

@@ -14,6 +14,8 @@ import type { Arena, Tensor } from "./tensor.ts";
 
 interface Node extends Recorded<Inputs, unknown> {
   readonly op: Op<Inputs, unknown>;
+  /** The layer it was recorded in, for counts. */
+  readonly layer: number | null;
 }
 
 /** Ops in the order in which they ran. */
@@ -39,7 +41,7 @@ export class Tape {
   /** Records an op that ran, if it depends on a tracked tensor. */
   record(arena: Arena, op: Op<Inputs, unknown>, ran: Recorded<Inputs, unknown>): void {
     if (!ran.inputs.some((input) => this.tracks(input))) return;
-    this.#nodes.push({ op, ...ran });
+    this.#nodes.push({ op, layer: arena.gpu.layer, ...ran });
     this.#tracked.add(ran.output);
     arena.retain(ran.output);
     for (const input of ran.inputs) if (input !== undefined) arena.retain(input);
@@ -84,15 +86,17 @@ export class Tape {
     for (const node of this.#nodes.toReversed()) {
       const dy = gradients.get(node.output);
       if (dy === undefined) continue;
-      const needed = node.inputs.map((input) => this.tracks(input));
-      const dxs = arena.tidy(() => node.op.vjp(context, node, dy, needed));
-      // Counted once more while they are handed out, as two inputs may share one.
-      for (const dx of dxs) if (dx !== undefined) use(dx, 1);
-      node.inputs.forEach((input, i) => {
-        const dx = dxs[i];
-        if (input !== undefined && dx !== undefined && needed[i]) accumulate(input, dx);
+      arena.gpu.inLayer(node.layer, () => {
+        const needed = node.inputs.map((input) => this.tracks(input));
+        const dxs = arena.tidy(() => node.op.vjp(context, node, dy, needed));
+        // Counted once more while they are handed out, as two inputs may share one.
+        for (const dx of dxs) if (dx !== undefined) use(dx, 1);
+        node.inputs.forEach((input, i) => {
+          const dx = dxs[i];
+          if (input !== undefined && dx !== undefined && needed[i]) accumulate(input, dx);
+        });
+        for (const dx of dxs) if (dx !== undefined) use(dx, -1);
       });
-      for (const dx of dxs) if (dx !== undefined) use(dx, -1);
       if (!wanted.has(node.output)) {
         gradients.delete(node.output);
         use(dy, -1);

@@ -5,7 +5,7 @@
  */
 
 import { ShapeError } from "../errors.ts";
-import type { Gpu } from "../gpu/gpu.ts";
+import type { Recorder } from "../gpu/recorder.ts";
 import type { Block, Texture } from "../gpu/pool.ts";
 import type { DimName } from "./locations.ts";
 
@@ -78,7 +78,7 @@ export class Tensor implements Disposable {
   }
 
   /** The GPU the tensor is on. */
-  get gpu(): Gpu {
+  get gpu(): Recorder {
     return this.#arena.gpu;
   }
 
@@ -110,18 +110,20 @@ export async function readTensors(
  */
 export class Arena implements Disposable {
   /** Where the memory is. */
-  readonly gpu: Gpu;
+  readonly gpu: Recorder;
   readonly #uses = new Map<Block, number>();
   readonly #retained = new Set<Block>();
   readonly #tensors = new Set<Tensor>();
   readonly #textures = new Set<Texture>();
+  readonly #made = new Map<string, Tensor | Texture>();
+  readonly #rehearsed = new WeakMap<Recorder, Arena>();
   #recent: Tensor[] = [];
 
   /** Whether its tensors, once written, never change: weights of a loaded model. */
   readonly constant: boolean;
 
   /** An arena on a GPU. */
-  constructor(gpu: Gpu, { constant = false }: { constant?: boolean } = {}) {
+  constructor(gpu: Recorder, { constant = false }: { constant?: boolean } = {}) {
     this.gpu = gpu;
     this.constant = constant;
   }
@@ -138,13 +140,33 @@ export class Arena implements Disposable {
     if (this.#textures.delete(texture)) this.gpu.releaseTexture(texture);
   }
 
+  /**
+   * What is computed from the arena's tensors alone: made at the first call, in the arena
+   * that `make` is told, and kept as long as they are. In a rehearsal, what was not made
+   * before is made in it, and goes with it.
+   */
+  once<T extends Tensor | Texture>(gpu: Recorder, key: string, make: (arena: Arena) => T): T {
+    let found = this.#made.get(key) as T | undefined;
+    if (found !== undefined) return found;
+    if (gpu !== this.gpu) {
+      let stand = this.#rehearsed.get(gpu);
+      if (stand === undefined) {
+        this.#rehearsed.set(gpu, stand = new Arena(gpu, { constant: this.constant }));
+      }
+      return stand.once(gpu, key, make);
+    }
+    found = make(this);
+    this.#made.set(key, found);
+    return found;
+  }
+
   /** A new tensor, its content undefined until a kernel has written it. */
   tensor(
     shape: readonly number[],
     label: string,
     dims?: readonly DimName[] | undefined,
   ): Tensor {
-    const block = this.gpu.acquire(4 * sizeOf(shape), label);
+    const block = this.gpu.acquire(4 * sizeOf(shape), label, { exact: this.constant });
     return this.adopt(new Tensor(this, { shape, block, label, dims }));
   }
 
@@ -222,6 +244,7 @@ export class Arena implements Disposable {
     for (const block of this.#uses.keys()) this.gpu.release(block);
     for (const texture of this.#textures) this.gpu.releaseTexture(texture);
     this.#textures.clear();
+    this.#made.clear();
     this.#uses.clear();
     this.#tensors.clear();
     this.#retained.clear();

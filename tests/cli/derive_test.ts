@@ -24,7 +24,7 @@ interface Written {
   readonly activationValueForBackwardPass: (number | null)[];
   readonly topk: (TopkEntry & { node: { nodeType: string } })[][];
   readonly notComputable: { sequence: number; dst: string; error: string; message: string }[];
-  readonly stats: { milliseconds: number; bytes: number };
+  readonly stats: { milliseconds: number; predictedBytes: number; peakBytes: number };
 }
 
 async function readWritten(out: string, name: string): Promise<Written> {
@@ -62,7 +62,8 @@ gpuTest("derive writes the tensors and numbers of golden cases", async ({ t }) =
         assertClose(json[field].map((value) => value ?? 0), known, goldenTolerance);
       }
       assert.deepEqual(json.notComputable, []);
-      assert.ok(json.stats.bytes > 0);
+      assert.ok(json.stats.peakBytes > 0);
+      assert.equal(json.stats.predictedBytes, json.stats.peakBytes);
     });
   }
   await Deno.remove(out, { recursive: true });

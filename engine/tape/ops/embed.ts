@@ -6,7 +6,7 @@
 
 import { wgsl } from "../../../shaders/mod.ts";
 import { kernelFamily } from "../../gpu/kernel.ts";
-import { outputGrid } from "../launch.ts";
+import { outputGrid, rowsPerBinding } from "../launch.ts";
 import { type Context, type Op, run } from "../op.ts";
 import type { Tensor } from "../tensor.ts";
 
@@ -30,10 +30,7 @@ const embedOp: Op<[Tensor, Tensor], Ids> = {
     const nRows = ids.rows;
     const { width } = wE;
     const out = arena.tensor([nRows, width], "embedding");
-    const limit = gpu.facts.maxBindingBytes;
-    const step = 4 * wE.size <= limit
-      ? wE.rows
-      : Math.max(1, Math.floor(limit / (4 * width * 64))) * 64;
+    const step = rowsPerBinding(gpu, wE);
     for (let first = 0; first < wE.rows; first += step) {
       const count = Math.min(step, wE.rows - first);
       gpu.dispatch(embedKernel, {

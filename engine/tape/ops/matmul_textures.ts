@@ -66,26 +66,21 @@ function packInto(
   });
 }
 
-const packedConstants = new WeakMap<Tensor, Map<string, Texture>>();
-
 /** The texture of a part of a constant matrix, packed at the first call. */
 function packedConstant(
   cx: Context,
   b: Tensor,
   { part, firstRow, fold }: { part: Part; firstRow: number; fold: number },
 ): Texture {
-  let known = packedConstants.get(b);
-  if (known === undefined) packedConstants.set(b, known = new Map());
   const { rows, columns, offset, pitch } = part;
-  const key = [firstRow, rows, offset % pitch, columns].join();
-  let texture = known.get(key);
-  if (texture === undefined) {
+  const { id, generation } = b.block;
+  const key = ["texture", id, generation, firstRow, rows, offset % pitch, pitch, columns].join();
+  return b.arena.once(cx.gpu, key, (arena) => {
     const width = Math.ceil(columns / 4) * Math.ceil(rows / fold);
-    texture = b.arena.texture(width, Math.min(rows, fold));
+    const texture = arena.texture(width, Math.min(rows, fold));
     packInto(cx, part, { texture, fold });
-    known.set(key, texture);
-  }
-  return texture;
+    return texture;
+  });
 }
 
 /** The operand packed last in each arena: queries, keys and values have theirs in common. */

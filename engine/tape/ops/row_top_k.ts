@@ -6,8 +6,8 @@
  */
 
 import { wgsl } from "../../../shaders/mod.ts";
-import type { Gpu } from "../../gpu/gpu.ts";
 import { kernelFamily, variant } from "../../gpu/kernel.ts";
+import type { Recorder } from "../../gpu/recorder.ts";
 import type { Bound } from "../../gpu/pipelines.ts";
 import { bindingAlignment, boundPart } from "../bound_part.ts";
 import { outputGrid } from "../launch.ts";
@@ -99,7 +99,7 @@ function blocksOf(width: number): Pick<Piece, "blocks" | "quads"> {
  * host's own, and a dispatch takes it as long as some thousand entries take the host.
  */
 export function isWorthSelecting(
-  { facts }: Gpu,
+  { facts }: Recorder,
   { rows = 1, width, k }: { rows?: number; width: number; k: number },
 ): boolean {
   const isLarge = facts.class === "gpu" || rows * width >= 2 ** 15;
@@ -173,7 +173,7 @@ function record(
 }
 
 /** The fewest on a CPU rasteriser that do not take more turns than llvmpipe allows. */
-function lanesFor({ facts }: Gpu, turns: number): number {
+function lanesFor({ facts }: Recorder, turns: number): number {
   if (facts.class === "gpu") return 128;
   return turns <= 8 * 40_000 ? 8 : 64;
 }
@@ -185,7 +185,7 @@ function roomFor(k: number): number {
 type PieceOfRange = Omit<Piece, "range" | "blocks" | "quads" | "found">;
 
 /** Cuts a range where one binding may not span it. */
-function piecesOf(gpu: Gpu, { x, start = 0, rows, width }: RowRange): PieceOfRange[] {
+function piecesOf(gpu: Recorder, { x, start = 0, rows, width }: RowRange): PieceOfRange[] {
   if (rows * width === 0) return [];
   const whole = { firstRow: 0, firstIndex: 0, rows, width, start, bound: x.block };
   const { maxBindingBytes } = gpu.facts;

@@ -72,6 +72,15 @@ Deno.test("readTensorChunks() gives the whole tensor in chunks of any size", asy
     const header = { x: entry(dtype, [...shape], 0, bytes.length) };
     const file = await openBytes(craft(header, { data: bytes }));
     const whole = await readTensor(file, "x");
+    await t.step(`${dtype} into one piece of memory`, async () => {
+      const into = new Float32Array(300).subarray(1, 290);
+      const values: number[] = [];
+      for await (const chunk of readTensorChunks(file, "x", { into })) {
+        assert.equal(chunk.buffer, into.buffer);
+        values.push(...chunk);
+      }
+      assert.deepEqual(values, [...whole]);
+    });
     for (const chunkBytes of [1, 4, 7, 12, 999, 4003, 4004, 1e9]) {
       await t.step(`${dtype} chunkBytes=${chunkBytes}`, async () => {
         const chunks = await Array.fromAsync(readTensorChunks(file, "x", { chunkBytes }));

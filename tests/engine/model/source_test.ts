@@ -73,6 +73,8 @@ async function checkFolder(folder: SourceFolder): Promise<void> {
       return true;
     });
   }
+  const into = new Uint8Array(7).subarray(1, 6);
+  assert.deepEqual(await source.read(3, 5, { into }), content.slice(3, 8));
   const again = await source.read(0, 2);
   again.fill(99);
   assert.deepEqual(await source.read(0, 2), content.slice(0, 2));
