@@ -45,7 +45,7 @@ export async function answerBatch(
       dsts: [...dsts],
       saveActivations: [...keeps],
     })),
-  });
+  }, { predict: false });
   const refused = run.sequences.flatMap(({ notComputable }) => notComputable)[0];
   if (refused !== undefined) throw new RequestError(refused.error, refused.message);
 

@@ -14,6 +14,7 @@ import { unembed } from "../engine/model/transformer.ts";
 import { linear } from "../engine/tape/ops/linear.ts";
 import { sumMiddle } from "../engine/tape/ops/reduce.ts";
 import { copyInto, sliced } from "../engine/tape/ops/slice.ts";
+import type { Context } from "../engine/tape/op.ts";
 import type { Tensor } from "../engine/tape/tensor.ts";
 import type { InferenceSubRequest } from "./requests.ts";
 
@@ -57,7 +58,7 @@ export function withLogits({ run, scalars }: DerivedSequence): ScalarStore<Scala
         const ofToken = sliced(cx, y, { start: token * y.width, size: y.width });
         return unembed(cx, ofToken.view({ shape: [1, y.width] }), model);
       }),
-    sums: () => linear(cx, y, { w: unembeddingSum(model), transposed: true }),
+    sums: () => linear(cx, y, { w: unembeddingSum(cx, model), transposed: true }),
   });
   store.add({ dst: logits, passType: "forward", layerIndex: null, tensor });
   return store;
@@ -67,20 +68,22 @@ export function withLogits({ run, scalars }: DerivedSequence): ScalarStore<Scala
 const rowsAtOnce = 4096;
 
 /** The sum of all tokens' unembeddings: [1, d_model]. */
-function unembeddingSum(model: Model): Tensor {
-  return model.constant("sum of the unembedding", (cx) => {
-    const { wU } = model.weights.global;
-    const { rows, width } = wU;
-    const parts = cx.arena.tensor([1, Math.ceil(rows / rowsAtOnce), width], "partial sums");
-    for (let first = 0, part = 0; first < rows; first += rowsAtOnce, part++) {
-      cx.arena.tidy(() => {
-        const count = Math.min(rowsAtOnce, rows - first);
-        const some = sliced(cx, wU, { start: first * width, size: count * width });
-        const sum = sumMiddle(cx, some.view({ shape: [1, count, width] }));
-        copyInto(cx, sum, { out: parts, start: part * width });
-        return undefined;
-      });
-    }
-    return sumMiddle(cx, parts);
-  });
+function unembeddingSum(cx: Context, { constant, weights: { global: { wU } } }: Model): Tensor {
+  return constant(cx, { name: "sum of the unembedding", make: (at) => sumOfRows(at, wU) });
+}
+
+/** The sum of the rows of a matrix that may be too large to be bound: [1, C]. */
+function sumOfRows(cx: Context, x: Tensor): Tensor {
+  const { rows, width } = x;
+  const parts = cx.arena.tensor([1, Math.ceil(rows / rowsAtOnce), width], "partial sums");
+  for (let first = 0, part = 0; first < rows; first += rowsAtOnce, part++) {
+    cx.arena.tidy(() => {
+      const count = Math.min(rowsAtOnce, rows - first);
+      const some = sliced(cx, x, { start: first * width, size: count * width });
+      const sum = sumMiddle(cx, some.view({ shape: [1, count, width] }));
+      copyInto(cx, sum, { out: parts, start: part * width });
+      return undefined;
+    });
+  }
+  return sumMiddle(cx, parts);
 }
