@@ -26,16 +26,16 @@ struct Strip {
 alias Tile = array<Row, 16>;
 alias Column = array<vec4f, 16>; // of A: four values of k for every row of the tile
 
-fn sum4(sum: vec4f, a: vec4f, b0: vec4f, b1: vec4f, b2: vec4f, b3: vec4f) -> vec4f {
-  return fma(vec4f(a.w), b3, fma(vec4f(a.z), b2, fma(vec4f(a.y), b1, fma(vec4f(a.x), b0, sum))));
-}
-
 fn row_step4(sum: Row, a: vec4f, b: Strip) -> Row {
+  let x = vec4f(a.x);
+  let y = vec4f(a.y);
+  let z = vec4f(a.z);
+  let w = vec4f(a.w);
   return Row(
-    sum4(sum.g0, a, b.k0.g0, b.k1.g0, b.k2.g0, b.k3.g0),
-    sum4(sum.g1, a, b.k0.g1, b.k1.g1, b.k2.g1, b.k3.g1),
-    sum4(sum.g2, a, b.k0.g2, b.k1.g2, b.k2.g2, b.k3.g2),
-    sum4(sum.g3, a, b.k0.g3, b.k1.g3, b.k2.g3, b.k3.g3),
+    fma(w, b.k3.g0, fma(z, b.k2.g0, fma(y, b.k1.g0, fma(x, b.k0.g0, sum.g0)))),
+    fma(w, b.k3.g1, fma(z, b.k2.g1, fma(y, b.k1.g1, fma(x, b.k0.g1, sum.g1)))),
+    fma(w, b.k3.g2, fma(z, b.k2.g2, fma(y, b.k1.g2, fma(x, b.k0.g2, sum.g2)))),
+    fma(w, b.k3.g3, fma(z, b.k2.g3, fma(y, b.k1.g3, fma(x, b.k0.g3, sum.g3)))),
   );
 }
 
