@@ -7,6 +7,7 @@
 
 @group(0) @binding(2) var<storage, read> a4: array<vec4f>;
 @group(0) @binding(3) var<storage, read> b4: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> out4: array<vec4f>;
 @group(0) @binding(5) var<storage, read> tiles: array<vec4u>;
 
 // First pair of the tile's sequence.
@@ -85,13 +86,11 @@ fn channels(at: u32) -> mat4x4f {
 }
 
 fn store_channels(row: u32, block: u32, sum: mat4x4f) {
-  let at = row * params.n_heads * params.d_head + 16u * block;
-  for (var j = 0u; j < 4u; j++) {
-    out[at + 4u * j] = sum[j].x;
-    out[at + 4u * j + 1u] = sum[j].y;
-    out[at + 4u * j + 2u] = sum[j].z;
-    out[at + 4u * j + 3u] = sum[j].w;
-  }
+  let at = row * params.n_heads * params.d_head / 4u + 4u * block;
+  out4[at] = sum[0];
+  out4[at + 1u] = sum[1];
+  out4[at + 2u] = sum[2];
+  out4[at + 3u] = sum[3];
 }
 
 // sum_over_keys for four queries and sixteen channels a thread.

@@ -16,7 +16,8 @@
 //
 // matmul_pack writes the texture of the matrix at a_offset: [m, k] with lda, or with
 // TRANSPOSE its transpose, [k, m] with lda. One workgroup packs LANES x 16
-// texels. Grid: x = ceil(ceil(K / 4) / LANES), y = ceil(M / 16). Zeros follow the last column.
+// texels. Grid: x = ceil(ceil(K / 4) / LANES), y = ceil(M / 16). Zeros follow the last
+// column, so that sums need no steps of one k at their end: fma(0, b, acc) is acc.
 
 override TRANSPOSE: bool = false;
 
@@ -53,34 +54,6 @@ fn a_texels(i: u32, k: u32) -> Column {
   return out;
 }
 
-// The values of k + step, as the x of each row.
-fn shifted(column: Column, step: u32) -> Column {
-  var out: Column;
-  out[0].x = column[0][step];
-  if (ROWS > 1u) {
-    out[1].x = column[1][step];
-    out[2].x = column[2][step];
-    out[3].x = column[3][step];
-  }
-  if (ROWS > 4u) {
-    out[4].x = column[4][step];
-    out[5].x = column[5][step];
-    out[6].x = column[6][step];
-    out[7].x = column[7][step];
-  }
-  if (ROWS > 8u) {
-    out[8].x = column[8][step];
-    out[9].x = column[9][step];
-    out[10].x = column[10][step];
-    out[11].x = column[11][step];
-    out[12].x = column[12][step];
-    out[13].x = column[13][step];
-    out[14].x = column[14][step];
-    out[15].x = column[15][step];
-  }
-  return out;
-}
-
 // Row `at.y` of B, its texels starting at.x texels to the right.
 fn b_row(at: vec2u, x: vec4u) -> Row {
   return Row(
@@ -91,12 +64,13 @@ fn b_row(at: vec2u, x: vec4u) -> Row {
   );
 }
 
-fn b_strip(at: vec2u, x: vec4u) -> Strip {
+// Four rows of B; rows past the `last` of them repeat it, as A is 0 there.
+fn b_strip(at: vec2u, x: vec4u, last: u32) -> Strip {
   return Strip(
     b_row(at, x),
-    b_row(at + vec2u(0u, 1u), x),
-    b_row(at + vec2u(0u, 2u), x),
-    b_row(at + vec2u(0u, 3u), x),
+    b_row(at + vec2u(0u, min(1u, last)), x),
+    b_row(at + vec2u(0u, min(2u, last)), x),
+    b_row(at + vec2u(0u, min(3u, last)), x),
   );
 }
 
@@ -108,16 +82,12 @@ fn matmul_texture_nn(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_inv
   let x = min(j / 4u, vec4u(width - 1u));
   var at = vec2u(p.b_offset / p.b_fold * width, p.b_offset % p.b_fold);
   var tile: Tile;
-  for (var k = 0u; k < p.k / 4u * 4u; k += 4u) {
-    step4(&tile, a_texels(i, k), b_strip(at, x));
+  for (var k = 0u; k < p.k; k += 4u) {
+    step4(&tile, a_texels(i, k), b_strip(at, x, p.k - 1u - k));
     at.y += 4u;
     if (at.y >= p.b_fold) {
       at = vec2u(at.x + width, 0u);
     }
-  }
-  for (var k = p.k / 4u * 4u; k < p.k; k++) {
-    step1(&tile, shifted(a_texels(i, k), k % 4u), b_row(at, x));
-    at.y += 1u;
   }
   store_tile(i, j, &tile);
 }
@@ -161,13 +131,8 @@ fn matmul_texture_nt(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_inv
   let s2 = b_starts(j.z);
   let s3 = b_starts(j.w);
   var tile: Tile;
-  for (var k = 0u; k < p.k / 4u * 4u; k += 4u) {
+  for (var k = 0u; k < p.k; k += 4u) {
     step4(&tile, a_texels(i, k), strip(b_columns4(s0, k), b_columns4(s1, k), b_columns4(s2, k), b_columns4(s3, k)));
-  }
-  for (var k = p.k / 4u * 4u; k < p.k; k++) {
-    let step = k % 4u;
-    let b = Row(b_columns4(s0, k)[step], b_columns4(s1, k)[step], b_columns4(s2, k)[step], b_columns4(s3, k)[step]);
-    step1(&tile, shifted(a_texels(i, k), step), b);
   }
   store_tile(i, j, &tile);
 }

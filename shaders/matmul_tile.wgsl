@@ -26,16 +26,16 @@ struct Strip {
 alias Tile = array<Row, 16>;
 alias Column = array<vec4f, 16>; // of A: four values of k for every row of the tile
 
-fn sum4(sum: vec4f, a: vec4f, b0: vec4f, b1: vec4f, b2: vec4f, b3: vec4f) -> vec4f {
-  return fma(vec4f(a.w), b3, fma(vec4f(a.z), b2, fma(vec4f(a.y), b1, fma(vec4f(a.x), b0, sum))));
-}
-
 fn row_step4(sum: Row, a: vec4f, b: Strip) -> Row {
+  let x = vec4f(a.x);
+  let y = vec4f(a.y);
+  let z = vec4f(a.z);
+  let w = vec4f(a.w);
   return Row(
-    sum4(sum.g0, a, b.k0.g0, b.k1.g0, b.k2.g0, b.k3.g0),
-    sum4(sum.g1, a, b.k0.g1, b.k1.g1, b.k2.g1, b.k3.g1),
-    sum4(sum.g2, a, b.k0.g2, b.k1.g2, b.k2.g2, b.k3.g2),
-    sum4(sum.g3, a, b.k0.g3, b.k1.g3, b.k2.g3, b.k3.g3),
+    fma(w, b.k3.g0, fma(z, b.k2.g0, fma(y, b.k1.g0, fma(x, b.k0.g0, sum.g0)))),
+    fma(w, b.k3.g1, fma(z, b.k2.g1, fma(y, b.k1.g1, fma(x, b.k0.g1, sum.g1)))),
+    fma(w, b.k3.g2, fma(z, b.k2.g2, fma(y, b.k1.g2, fma(x, b.k0.g2, sum.g2)))),
+    fma(w, b.k3.g3, fma(z, b.k2.g3, fma(y, b.k1.g3, fma(x, b.k0.g3, sum.g3)))),
   );
 }
 
@@ -116,8 +116,10 @@ fn strip(g0: mat4x4f, g1: mat4x4f, g2: mat4x4f, g3: mat4x4f) -> Strip {
   );
 }
 
-// Moves every row of the tile up by one.
-fn shift(tile: ptr<function, Tile>) {
+// Moves every row of the tile up by one, and the first to the end, its groups up by one
+// likewise: after ROWS turns each row is back in its place, its next group the first.
+fn turn(tile: ptr<function, Tile>) {
+  let first = (*tile)[0];
   if (ROWS > 1u) {
     (*tile)[0] = (*tile)[1];
     (*tile)[1] = (*tile)[2];
@@ -139,21 +141,19 @@ fn shift(tile: ptr<function, Tile>) {
     (*tile)[13] = (*tile)[14];
     (*tile)[14] = (*tile)[15];
   }
+  (*tile)[ROWS - 1u] = Row(first.g1, first.g2, first.g3, first.g0);
 }
 
-// Writes the tile whose first row is i. Always the first row and then a shift:
-// sixteen copies of `store` would make llvmpipe compile for seconds.
+// Writes the tile whose first row is i. Always the first group of the first row, and then
+// a turn: with a copy of `store` for each, llvmpipe would compile for seconds.
 fn store_tile(i: u32, j: vec4u, tile: ptr<function, Tile>) {
-  let bias0 = bias_at(j.x);
-  let bias1 = bias_at(j.y);
-  let bias2 = bias_at(j.z);
-  let bias3 = bias_at(j.w);
-  for (var row = i; row < min(i + ROWS, p.m); row++) {
-    let sum = (*tile)[0];
-    store(row, j.x, sum.g0, bias0);
-    store(row, j.y, sum.g1, bias1);
-    store(row, j.z, sum.g2, bias2);
-    store(row, j.w, sum.g3, bias3);
-    shift(tile);
+  var columns = j;
+  for (var group = 0u; group < 4u; group++) {
+    let bias = bias_at(columns.x);
+    for (var row = i; row < i + ROWS; row++) {
+      store(row, columns.x, (*tile)[0].g0, bias);
+      turn(tile);
+    }
+    columns = columns.yzwx;
   }
 }

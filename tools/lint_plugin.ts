@@ -77,8 +77,7 @@ const rules: Record<string, Deno.lint.Rule> = {
         "and let cli.ts provide it";
       return {
         ...onImport((specifier, node) => {
-          // A static one breaks a browser while loading; a dynamic one is a door left shut there.
-          if (!specifier.startsWith("node:") || node.type === "ImportExpression") return;
+          if (!specifier.startsWith("node:")) return;
           context.report({ node, message: `Cannot import "${specifier}" in the library`, hint });
         }),
         "Identifier[name='Deno']"(node: Deno.lint.Identifier) {

@@ -23,7 +23,12 @@ export const ROOMS: readonly Room[] = [
   { name: "shaders", paths: ["shaders/"], host: false, gpu: false },
   { name: "engine/gpu", paths: ["engine/gpu/"], host: false, gpu: true },
   { name: "engine/tape", paths: ["engine/tape/"], host: false, gpu: false },
-  { name: "engine/model", paths: ["engine/model/"], host: false, gpu: false },
+  {
+    name: "engine/model",
+    paths: ["engine/model/"],
+    host: ["engine/model/local_folder.ts"],
+    gpu: false,
+  },
   { name: "derivers", paths: ["derivers/"], host: false, gpu: false },
   { name: "mod.ts", paths: ["mod.ts"], host: false, gpu: false },
   { name: "server", paths: ["server/"], host: ["server/serve.ts"], gpu: false },

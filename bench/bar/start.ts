@@ -7,6 +7,9 @@
 import { median, spread } from "../support/measure.ts";
 import type { BarOptions, Row } from "./row.ts";
 
+// As ./run has it: Deno would load OpenGL as well, and then take Vulkan.
+const env = Deno.build.os === "linux" ? { DENO_WEBGPU_BACKEND: "vulkan" } : {};
+
 /** Rows about the start. */
 export async function startRows({ quick }: BarOptions): Promise<Row[]> {
   const whole: number[] = [];
@@ -21,6 +24,7 @@ export async function startRows({ quick }: BarOptions): Promise<Row[]> {
         new URL("start_child.ts", import.meta.url).pathname,
       ],
       stdout: "piped",
+      env,
     }).spawn();
     const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
     const { value = "" } = await reader.read();

@@ -54,6 +54,7 @@ export class PipelineCache {
   readonly #uniforms: GPUBuffer;
   readonly #maxBindingBytes: number;
   readonly #watch: (error: Promise<GPUError | null>, about: (text: string) => Error) => void;
+  readonly #modules = new Map<Kernel["wgsl"], GPUShaderModule>();
   readonly #pipelines = new Map<Kernel, Pipeline>();
   readonly #bindGroups = new Map<string, GPUBindGroup>();
   readonly #keysByBlock = new Map<number, string[]>();
@@ -145,6 +146,16 @@ export class PipelineCache {
     );
   }
 
+  /** The kernels of a family, and their variants, share one module: a parse takes 1 to 5 ms. */
+  #moduleOf({ wgsl }: Kernel): GPUShaderModule {
+    let found = this.#modules.get(wgsl);
+    if (found === undefined) {
+      found = this.#device.createShaderModule({ code: wgsl.join("\n") });
+      this.#modules.set(wgsl, found);
+    }
+    return found;
+  }
+
   #compile(kernel: Kernel): Pipeline {
     const device = this.#device;
     const label = kernel.label;
@@ -163,7 +174,7 @@ export class PipelineCache {
       label,
       layout: device.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
       compute: {
-        module: device.createShaderModule({ label, code: kernel.wgsl.join("\n") }),
+        module: this.#moduleOf(kernel),
         entryPoint: kernel.entry,
         constants: kernel.overrides ?? {},
       },

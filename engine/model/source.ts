@@ -8,14 +8,12 @@
 
 import {
   type ByteSource,
-  changed,
-  encodePath,
   memorySource,
   messageOf,
   requireInside,
-  requireRange,
   type SourceFolder,
 } from "./byte_source.ts";
+import { localFolder } from "./local_folder.ts";
 import { webFolder } from "./web_folder.ts";
 
 export type { ByteSource, SourceFolder } from "./byte_source.ts";
@@ -98,79 +96,6 @@ export async function readJson(source: ByteSource): Promise<unknown> {
       { cause },
     );
   }
-}
-
-function localFolder(folder: string | URL): SourceFolder {
-  const name = String(folder).replace(/(?<=.)[/\\]+$/, "");
-  // Paths are joined by hand: "node:path" would be one more thing that a
-  // browser does not have, and every file system takes "/".
-  const join = (path: string) => {
-    if (path === "") return folder;
-    if (typeof folder === "string") return `${name}/${path}`;
-    return new URL(encodePath(path), `${name}/`);
-  };
-  return {
-    name,
-    async open(path) {
-      requireInside(path, name);
-      const fs = await fileSystem(name);
-      const file = join(path);
-      const info = await fs.stat(file).catch(ignoreMissing);
-      if (!info?.isFile()) return undefined;
-      const source: ByteSource = {
-        name: `${name}/${path}`,
-        size: info.size,
-        async read(offset, length, { into } = {}) {
-          requireRange(source, offset, length);
-          const bytes = into ?? new Uint8Array(length);
-          // Opened for each read, so that a source needs no closing; next to
-          // reads of megabytes it costs nothing.
-          const handle = await fs.open(file);
-          try {
-            let done = 0;
-            while (done < length) {
-              const { bytesRead } = await handle.read(
-                bytes,
-                done,
-                length - done,
-                offset + done,
-              );
-              if (bytesRead === 0) throw changed(source);
-              done += bytesRead;
-            }
-            return bytes;
-          } finally {
-            await handle.close();
-          }
-        },
-      };
-      return source;
-    },
-    async list(path) {
-      if (path !== "") requireInside(path, name);
-      const fs = await fileSystem(name);
-      const names = await fs.readdir(join(path)).catch(ignoreMissing);
-      return (names ?? []).sort();
-    },
-  };
-}
-
-async function fileSystem(name: string) {
-  try {
-    // A browser never comes here, and a host that has files has this module.
-    return await import("node:fs/promises");
-  } catch (cause) {
-    throw new Error(
-      `Cannot open folder "${name}" as there is no file system here: ` +
-        `pass a URL or a SourceFolder`,
-      { cause },
-    );
-  }
-}
-
-function ignoreMissing(error: unknown): undefined {
-  const code = (error as { code?: unknown } | null)?.code;
-  if (code !== "ENOENT" && code !== "ENOTDIR") throw error;
 }
 
 /** A folder within a folder. */

@@ -158,7 +158,7 @@ function multiplyDirect({ gpu }: Context, launch: Launch): void {
   const { m, n, k, lda, ldb, aOffset, bOffset } = uniforms;
   const sizes = { NN: [k, n], NT: [k], TN: [m, n] }[layout];
   const isAligned = [lda, ldb, aOffset, bOffset, ...sizes].every((each) => each % 4 === 0);
-  const rows = layout === "TN" ? 16 : matmulTuning.rows(m);
+  const rows = layout === "TN" ? 16 : matmulTuning.rows(uniforms);
   const kernel = isAligned
     ? variant(aligned[layout], { ROWS: rows })
     : variant(unaligned, { ROWS: rows, LAYOUT: layouts.indexOf(layout) });

@@ -110,7 +110,7 @@ export function multiplyTextures(cx: Context, launch: Launch): void {
   const part = { bound: bBound, rows, columns, offset: bOffset, pitch: ldb };
   const bTexture = packedConstant(cx, b, { part, firstRow: bFirstRow, fold });
   const aTexture = packedOperand(cx, a, { rows: m, columns: k, offset: aOffset, pitch: lda });
-  const tileRows = matmulTuning.rows(m);
+  const tileRows = matmulTuning.rows(uniforms);
   cx.gpu.dispatch(variant(kernels[layout === "NT" ? "NT" : "NN"], { ROWS: tileRows }), {
     bind: { bias: bias.block, c: c.block, aTexture, bTexture },
     uniforms: { ...uniforms, bOffset: 0, bFold: fold },

@@ -12,8 +12,11 @@ export const matmulTuning = {
     few: { rows: 32, wgX: 16, wgY: 4, tileK: 16 },
     many: { wgX: 8, wgY: 8, tileK: 16 },
   },
-  /** CPU rasterisers: rows of a tile for m rows of output (measured on llvmpipe, 256 bits). */
-  rows(m: number): number {
-    return m === 1 ? 1 : m <= 8 ? 8 : 16;
+  /** CPU rasterisers: rows of a tile for a product's sizes (measured on llvmpipe, 256 bits). */
+  rows({ m, n, k }: { m: number; n: number; k: number }): number {
+    // One row is done twice as fast by a tile of one: worth a kernel of its own, which takes
+    // 20 ms to compile, where it is a large row.
+    if (m === 1 && n * k >= 2 ** 20) return 1;
+    return m <= 8 ? 8 : 16;
   },
 } as const;

@@ -113,7 +113,10 @@ Deno.test("folderOf() opens and lists a local folder, by path and by URL", async
         assert.deepEqual(await folder.list!("absent"), []);
       });
     }
-    assert.equal(await folderOf(`${path}/absent`).open("data.bin"), undefined);
+    for (const absent of ["absent", "data.bin"]) {
+      assert.equal(await folderOf(`${path}/${absent}`).open("data.bin"), undefined);
+      assert.deepEqual(await folderOf(`${path}/${absent}`).list!(""), []);
+    }
   });
 });
 
