@@ -11,6 +11,7 @@ import { wgsl } from "../../../shaders/mod.ts";
 import { kernelFamily, variant } from "../../gpu/kernel.ts";
 import type { Context } from "../op.ts";
 import type { Tensor } from "../tensor.ts";
+import { map } from "./map.ts";
 import {
   type Launch,
   type Layout,
@@ -22,7 +23,7 @@ import { matmulTuning } from "./matmul_tuning.ts";
 import { multiplyTextures } from "./matmul_textures.ts";
 
 const shared = { bindings: matmulBindings, uniforms: matmulUniforms } as const;
-const operands = ["a", "b", "bias", "c"] as const;
+const operands = ["a", "b", "bias", "c", "addend"] as const;
 const direct = kernelFamily({ ...shared, name: "matmul_direct", wgsl: wgsl.matmulDirect });
 const aligned = {
   NN: direct("matmul_nn", operands),
@@ -49,7 +50,11 @@ export interface Product {
   readonly bias?: Tensor | undefined;
   readonly biasOffset?: number;
   readonly alpha?: number;
-  /** Written to instead of a new tensor; `cOffset` and `ldc` say where. */
+  /** Whether gelu is applied, before the addend. */
+  readonly gelu?: boolean;
+  /** Added last; lies as C does. */
+  readonly addend?: Tensor | undefined;
+  /** Written to instead of a new tensor; `cOffset` and `ldc` say where. Nothing follows then. */
   readonly out?: Tensor;
   readonly cOffset?: number;
   /** First element of A, and elements from one of its rows to the next, if not its width. */
@@ -60,43 +65,52 @@ export interface Product {
 }
 
 /**
- * `C = alpha (A B + bias)`: C is [m, n]. NN: A [m, k], B [k, n]; NT: B [n, k];
- * TN: A [k, m]. Operands larger than the binding limit are bound in pieces.
+ * `C = gelu(alpha (A B + bias)) + addend`, both only where asked for: C is [m, n]. NN: A
+ * [m, k], B [k, n]; NT: B [n, k]; TN: A [k, m]. Operands larger than the binding limit are
+ * bound in pieces. With alpha 1, gelu and addend give the bits of kernels of their own.
  */
 export function matmul(cx: Context, product: Product): Tensor {
-  const { layout, m, n, a, b } = product;
+  const { layout, m, n, a, b, gelu = false, addend, ...rest } = product;
   const out = product.out ?? cx.arena.tensor([m, n], "matrix product");
+  if (m === 0 || n === 0 || a.size === 0) return out;
+  if (layout !== "NT" && bindsInPieces(cx, b) && (gelu || addend !== undefined)) {
+    // The pieces are parts of a sum, and what follows wants the whole of it.
+    const sum = matmul(cx, { ...rest, layout, m, n, a, b });
+    const y = gelu ? map(cx, "gelu", { a: sum }) : sum;
+    return addend === undefined ? y : map(cx, "add", { a: addend, b: y });
+  }
   const onCpu = cx.gpu.facts.class === "cpu";
   const multiply = !onCpu
     ? multiplyStaged
     : b.arena.constant && layout !== "TN"
     ? multiplyTextures
     : multiplyDirect;
-  if (m === 0 || n === 0 || a.size === 0) return out;
-  for (const launch of launchesOf(product, out, cx.gpu.facts.maxBindingBytes)) {
-    multiply(cx, launch);
-  }
+  for (const launch of launchesOf(cx, product, out)) multiply(cx, launch);
   return out;
 }
 
-function* launchesOf(
-  product: Product,
-  c: Tensor,
-  maxBindingBytes: number,
-): Generator<Launch> {
+function bindsInPieces({ gpu }: Context, b: Tensor): boolean {
+  return 4 * b.size > gpu.facts.maxBindingBytes;
+}
+
+function* launchesOf(cx: Context, product: Product, out: Tensor): Generator<Launch> {
   const { layout, m, n, k, a, b, bias, bOffset = 0, alpha = 1, lda = a.width } = product;
-  const { aOffset = 0, biasOffset = 0, cOffset = 0, ldc = c.width } = product;
+  const { aOffset = 0, biasOffset = 0, cOffset = 0, ldc = out.width } = product;
+  const { gelu = false } = product;
+  let { addend } = product;
   const ldb = b.width;
   const overN = layout === "NT"; // B's rows are outputs; otherwise they are summed over
   const bRows = overN ? n : k;
   const rowBytes = 4 * ldb;
-  const whole = 4 * b.size <= maxBindingBytes;
+  const whole = !bindsInPieces(cx, b);
   // In groups of 64 rows, so that every start is aligned.
-  const step = whole ? bRows : Math.max(Math.floor(maxBindingBytes / rowBytes / 64), 1) * 64;
+  const inPiece = Math.max(Math.floor(cx.gpu.facts.maxBindingBytes / rowBytes / 64), 1) * 64;
+  const step = whole ? bRows : inPiece;
   const start = Math.floor(bOffset / ldb);
   for (let first = 0; first < bRows; first += step) {
     const count = Math.min(step, bRows - first);
-    const later = !overN && first > 0; // a further piece of the sum
+    const isPart = !overN && first + count < bRows; // of a sum that the next piece goes on with
+    const c = isPart ? cx.arena.tensor(out.shape, "part of a matrix product") : out;
     yield {
       layout,
       a,
@@ -108,6 +122,8 @@ function* launchesOf(
       },
       bFirstRow: start + first,
       bias: bias ?? a,
+      addend: addend ?? a,
+      gelu,
       c,
       uniforms: {
         m,
@@ -120,16 +136,20 @@ function* launchesOf(
         bOffset: whole ? bOffset : bOffset % ldb,
         cOffset: cOffset + (overN ? first : 0),
         biasOffset: biasOffset + (overN ? first : 0),
-        flags: (bias !== undefined && !later ? 1 : 0) | (later ? 2 : 0),
+        flags: (bias !== undefined && (overN || first === 0) ? 1 : 0) |
+          (addend !== undefined ? 2 : 0),
         alpha,
         bFold: 0,
       },
     };
+    if (overN) continue;
+    if (addend !== undefined && addend !== product.addend) cx.arena.free(addend);
+    addend = c;
   }
 }
 
-function bindingsOf({ a, bBound, bias, c }: Launch) {
-  return { a: a.block, b: bBound, bias: bias.block, c: c.block };
+function bindingsOf({ a, bBound, bias, c, addend }: Launch) {
+  return { a: a.block, b: bBound, bias: bias.block, c: c.block, addend: addend.block };
 }
 
 /** On a GPU: tiles staged through workgroup memory. */
@@ -143,6 +163,7 @@ function multiplyStaged({ gpu }: Context, launch: Launch): void {
       WG_X: wgX,
       WG_Y: wgY,
       TILE_K: tileK,
+      GELU: Number(launch.gelu),
     }),
     {
       bind: bindingsOf(launch),
@@ -159,9 +180,10 @@ function multiplyDirect({ gpu }: Context, launch: Launch): void {
   const sizes = { NN: [k, n], NT: [k], TN: [m, n] }[layout];
   const isAligned = [lda, ldb, aOffset, bOffset, ...sizes].every((each) => each % 4 === 0);
   const rows = layout === "TN" ? 16 : matmulTuning.rows(m);
+  const shape = { ROWS: rows, GELU: Number(launch.gelu) };
   const kernel = isAligned
-    ? variant(aligned[layout], { ROWS: rows })
-    : variant(unaligned, { ROWS: rows, LAYOUT: layouts.indexOf(layout) });
+    ? variant(aligned[layout], shape)
+    : variant(unaligned, { ...shape, LAYOUT: layouts.indexOf(layout) });
   gpu.dispatch(kernel, {
     bind: bindingsOf(launch),
     uniforms,

@@ -21,7 +21,7 @@ const family = kernelFamily({
   bindings: matmulBindings,
   uniforms: matmulUniforms,
 });
-const operands = ["bias", "c", "aTexture", "bTexture"] as const;
+const operands = ["bias", "c", "aTexture", "bTexture", "addend"] as const;
 const kernels = {
   NN: family("matmul_texture_nn", operands),
   NT: family("matmul_texture_nt", operands),
@@ -107,7 +107,7 @@ function packedOperand(cx: Context, { block }: Tensor, part: Omit<Part, "bound">
 
 /** Runs a launch (NN or NT) whose B is constant. */
 export function multiplyTextures(cx: Context, launch: Launch): void {
-  const { layout, a, b, bBound, bFirstRow, bias, c, uniforms } = launch;
+  const { layout, a, b, bBound, bFirstRow, bias, c, addend, gelu, uniforms } = launch;
   const { m, n, k, lda, ldb, aOffset, bOffset } = uniforms;
   const [rows, columns] = layout === "NT" ? [n, k] : [k, n];
   const side = cx.gpu.facts.maxTextureSide;
@@ -116,8 +116,9 @@ export function multiplyTextures(cx: Context, launch: Launch): void {
   const bTexture = packedConstant(cx, b, { part, firstRow: bFirstRow, fold });
   const aTexture = packedOperand(cx, a, { rows: m, columns: k, offset: aOffset, pitch: lda });
   const tileRows = matmulTuning.rows(m);
-  cx.gpu.dispatch(variant(kernels[layout === "NT" ? "NT" : "NN"], { ROWS: tileRows }), {
-    bind: { bias: bias.block, c: c.block, aTexture, bTexture },
+  const shape = { ROWS: tileRows, GELU: Number(gelu) };
+  cx.gpu.dispatch(variant(kernels[layout === "NT" ? "NT" : "NN"], shape), {
+    bind: { bias: bias.block, c: c.block, aTexture, bTexture, addend: addend.block },
     uniforms: { ...uniforms, bOffset: 0, bFold: fold },
     workgroups: [Math.ceil(m / tileRows), Math.ceil(n / 128)],
   });
