@@ -66,6 +66,15 @@ function packInto(
   });
 }
 
+/**
+ * A texture for rows of so many texels, and a few more: rows begin an odd number of cache lines
+ * of four texels apart, as with a power of two all rows of a tile want the same few cache sets.
+ */
+function spreadTexture(arena: Arena, texels: number, height: number): Texture {
+  const width = 8 * Math.ceil((texels - 4) / 8) + 4;
+  return arena.texture(Math.max(texels, Math.min(width, arena.gpu.facts.maxTextureSide)), height);
+}
+
 const packedConstants = new WeakMap<Tensor, Map<string, Texture>>();
 
 /** The texture of a part of a constant matrix, packed at the first call. */
@@ -81,7 +90,7 @@ function packedConstant(
   let texture = known.get(key);
   if (texture === undefined) {
     const width = Math.ceil(columns / 4) * Math.ceil(rows / fold);
-    texture = b.arena.texture(width, Math.min(rows, fold));
+    texture = spreadTexture(b.arena, width, Math.min(rows, fold));
     packInto(cx, part, { texture, fold });
     known.set(key, texture);
   }
@@ -99,7 +108,7 @@ function packedOperand(cx: Context, { block }: Tensor, part: Omit<Part, "bound">
   if (last?.key === key) return last.texture;
   if (last !== undefined) cx.arena.freeTexture(last.texture);
   // As high as the size class of its rows, so that prompts of other lengths share it.
-  const texture = cx.arena.texture(Math.ceil(columns / 4), sizeClass(16 * rows) / 16);
+  const texture = spreadTexture(cx.arena, Math.ceil(columns / 4), sizeClass(16 * rows) / 16);
   packInto(cx, { bound: block, ...part }, { texture, fold: Math.ceil(rows / 4) * 4 });
   packedLast.set(cx.arena, { key, texture });
   return texture;
