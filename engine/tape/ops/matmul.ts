@@ -20,7 +20,7 @@ import {
   matmulUniforms,
 } from "./matmul_launch.ts";
 import { matmulTuning } from "./matmul_tuning.ts";
-import { multiplyTextures } from "./matmul_textures.ts";
+import { multiplyTextures, suitsTextures } from "./matmul_textures.ts";
 
 const shared = { bindings: matmulBindings, uniforms: matmulUniforms } as const;
 const operands = ["a", "b", "bias", "c", "addend"] as const;
@@ -28,7 +28,6 @@ const direct = kernelFamily({ ...shared, name: "matmul_direct", wgsl: wgsl.matmu
 const aligned = {
   NN: direct("matmul_nn", operands),
   NT: direct("matmul_nt", operands),
-  TN: direct("matmul_tn", operands),
 } as const;
 const unaligned = direct("matmul_any", operands);
 const staged = kernelFamily({ ...shared, name: "matmul_staged", wgsl: wgsl.matmulStaged })(
@@ -79,13 +78,11 @@ export function matmul(cx: Context, product: Product): Tensor {
     const y = gelu ? map(cx, "gelu", { a: sum }) : sum;
     return addend === undefined ? y : map(cx, "add", { a: addend, b: y });
   }
-  const onCpu = cx.gpu.facts.class === "cpu";
-  const multiply = !onCpu
-    ? multiplyStaged
-    : b.arena.constant && layout !== "TN"
-    ? multiplyTextures
-    : multiplyDirect;
-  for (const launch of launchesOf(cx, product, out)) multiply(cx, launch);
+  for (const launch of launchesOf(cx, product, out)) {
+    if (cx.gpu.facts.class === "gpu") multiplyStaged(cx, launch);
+    else if (suitsTextures(cx, launch)) multiplyTextures(cx, launch);
+    else multiplyDirect(cx, launch);
+  }
   return out;
 }
 
@@ -177,9 +174,9 @@ function multiplyStaged({ gpu }: Context, launch: Launch): void {
 function multiplyDirect({ gpu }: Context, launch: Launch): void {
   const { layout, uniforms } = launch;
   const { m, n, k, lda, ldb, aOffset, bOffset } = uniforms;
-  const sizes = { NN: [k, n], NT: [k], TN: [m, n] }[layout];
-  const isAligned = [lda, ldb, aOffset, bOffset, ...sizes].every((each) => each % 4 === 0);
-  const rows = layout === "TN" ? 16 : matmulTuning.rows(m);
+  const lengths = [lda, ldb, aOffset, bOffset, k, layout === "NN" ? n : 0];
+  const isAligned = layout !== "TN" && lengths.every((length) => length % 4 === 0);
+  const rows = matmulTuning.rows(m);
   const shape = { ROWS: rows, GELU: Number(launch.gelu) };
   const kernel = isAligned
     ? variant(aligned[layout], shape)

@@ -1,13 +1,14 @@
 /**
  * Matrix products from textures, for CPU rasterisers, which read a texel of a storage
  * texture three times as fast as a vec4 of a buffer. Constant operands are packed
- * once and kept; the other operand is packed for each product.
+ * once and kept; others are packed for each product.
  *
  * @module
  */
 
 import { wgsl } from "../../../shaders/mod.ts";
 import { kernelFamily, variant } from "../../gpu/kernel.ts";
+import type { Gpu } from "../../gpu/gpu.ts";
 import type { Bound } from "../../gpu/pipelines.ts";
 import { sizeClass, type Texture } from "../../gpu/pool.ts";
 import type { Context } from "../op.ts";
@@ -51,15 +52,17 @@ interface Part {
   readonly columns: number;
   readonly offset: number;
   readonly pitch: number;
+  /** Whether its columns lie where rows are expected. */
+  readonly transposed?: boolean;
 }
 
 /** Writes a part of a matrix, four columns a texel, folded every `fold` rows. */
 function packInto(
   { gpu }: Context,
-  { bound, rows, columns, offset, pitch }: Part,
+  { bound, rows, columns, offset, pitch, transposed = false }: Part,
   { texture, fold }: { texture: Texture; fold: number },
 ): void {
-  gpu.dispatch(packKernel, {
+  gpu.dispatch(variant(packKernel, { TRANSPOSE: Number(transposed) }), {
     bind: { a: bound, packed: texture },
     uniforms: { ...unused, m: rows, k: columns, aOffset: offset, lda: pitch, bFold: fold },
     workgroups: [Math.ceil(columns / 4 / 8), Math.ceil(rows / 16)],
@@ -75,25 +78,29 @@ function spreadTexture(arena: Arena, texels: number, height: number): Texture {
   return arena.texture(Math.max(texels, Math.min(width, arena.gpu.facts.maxTextureSide)), height);
 }
 
+/** A texture of B, folded where its rows are more than a texture may be high. */
+function packedB(cx: Context, arena: Arena, { part, fold }: { part: Part; fold: number }): Texture {
+  const { rows, columns } = part;
+  const texels = Math.ceil(columns / 4) * Math.ceil(rows / fold);
+  const texture = spreadTexture(arena, texels, Math.min(rows, fold));
+  packInto(cx, part, { texture, fold });
+  return texture;
+}
+
 const packedConstants = new WeakMap<Tensor, Map<string, Texture>>();
 
 /** The texture of a part of a constant matrix, packed at the first call. */
 function packedConstant(
   cx: Context,
   b: Tensor,
-  { part, firstRow, fold }: { part: Part; firstRow: number; fold: number },
+  { firstRow, ...how }: { part: Part; firstRow: number; fold: number },
 ): Texture {
   let known = packedConstants.get(b);
   if (known === undefined) packedConstants.set(b, known = new Map());
-  const { rows, columns, offset, pitch } = part;
+  const { rows, columns, offset, pitch } = how.part;
   const key = [firstRow, rows, offset % pitch, columns].join();
   let texture = known.get(key);
-  if (texture === undefined) {
-    const width = Math.ceil(columns / 4) * Math.ceil(rows / fold);
-    texture = spreadTexture(b.arena, width, Math.min(rows, fold));
-    packInto(cx, part, { texture, fold });
-    known.set(key, texture);
-  }
+  if (texture === undefined) known.set(key, texture = packedB(cx, b.arena, how));
   return texture;
 }
 
@@ -102,8 +109,8 @@ const packedLast = new WeakMap<Arena, { key: string; texture: Texture }>();
 
 /** The texture of the other operand, which is not written to once it has been used. */
 function packedOperand(cx: Context, { block }: Tensor, part: Omit<Part, "bound">): Texture {
-  const { rows, columns, offset, pitch } = part;
-  const key = [block.id, block.generation, rows, columns, offset, pitch].join();
+  const { rows, columns, offset, pitch, transposed } = part;
+  const key = [block.id, block.generation, rows, columns, offset, pitch, transposed].join();
   const last = packedLast.get(cx.arena);
   if (last?.key === key) return last.texture;
   if (last !== undefined) cx.arena.freeTexture(last.texture);
@@ -114,16 +121,39 @@ function packedOperand(cx: Context, { block }: Tensor, part: Omit<Part, "bound">
   return texture;
 }
 
-/** Runs a launch (NN or NT) whose B is constant. */
+function sizesOf({ facts }: Gpu, { layout, uniforms: { m, n, k } }: Launch) {
+  const [rows, columns] = layout === "NT" ? [n, k] : [k, n];
+  const side = facts.maxTextureSide;
+  const fold = Math.min(Math.ceil(rows / 4) * 4, side - side % 4);
+  const texels = Math.ceil(columns / 4) * Math.ceil(rows / fold);
+  return { rows, columns, fold, fit: Math.max(m, Math.ceil(k / 4), texels) <= side };
+}
+
+/** Whether textures can be so large, and packing the operands takes less than they save. */
+export function suitsTextures({ gpu }: Context, launch: Launch): boolean {
+  const { layout, b, uniforms: { m } } = launch;
+  // TN has no kernel that reads buffers by fours: only weight gradients need it, by many rows.
+  const pays = layout === "TN" || b.arena.constant || m >= matmulTuning.packedFrom;
+  return pays && sizesOf(gpu, launch).fit;
+}
+
+/** Runs a launch whose operands fit textures. */
 export function multiplyTextures(cx: Context, launch: Launch): void {
   const { layout, a, b, bBound, bFirstRow, bias, c, addend, gelu, uniforms } = launch;
   const { m, n, k, lda, ldb, aOffset, bOffset } = uniforms;
-  const [rows, columns] = layout === "NT" ? [n, k] : [k, n];
-  const side = cx.gpu.facts.maxTextureSide;
-  const fold = Math.min(Math.ceil(rows / 4) * 4, side - side % 4);
+  const { rows, columns, fold } = sizesOf(cx.gpu, launch);
   const part = { bound: bBound, rows, columns, offset: bOffset, pitch: ldb };
-  const bTexture = packedConstant(cx, b, { part, firstRow: bFirstRow, fold });
-  const aTexture = packedOperand(cx, a, { rows: m, columns: k, offset: aOffset, pitch: lda });
+  const isConstant = b.arena.constant;
+  const bTexture = isConstant
+    ? packedConstant(cx, b, { part, firstRow: bFirstRow, fold })
+    : packedB(cx, cx.arena, { part, fold });
+  const aTexture = packedOperand(cx, a, {
+    rows: m,
+    columns: k,
+    offset: aOffset,
+    pitch: lda,
+    transposed: layout === "TN",
+  });
   const tileRows = matmulTuning.rows(m);
   const shape = { ROWS: tileRows, GELU: Number(gelu) };
   cx.gpu.dispatch(variant(kernels[layout === "NT" ? "NT" : "NN"], shape), {
@@ -131,4 +161,5 @@ export function multiplyTextures(cx: Context, launch: Launch): void {
     uniforms: { ...uniforms, bOffset: 0, bFold: fold },
     workgroups: [Math.ceil(m / tileRows), Math.ceil(n / 128)],
   });
+  if (!isConstant) cx.arena.freeTexture(bTexture);
 }

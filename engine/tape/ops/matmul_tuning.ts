@@ -16,4 +16,6 @@ export const matmulTuning = {
   rows(m: number): number {
     return m === 1 ? 1 : m <= 8 ? 8 : 16;
   },
+  /** CPU rasterisers: rows of output from which packing a B that is no weight pays. */
+  packedFrom: 128,
 } as const;
