@@ -8,7 +8,7 @@
 import { wgsl } from "../../../shaders/mod.ts";
 import { kernelFamily, variant } from "../../gpu/kernel.ts";
 import { apart } from "../apart.ts";
-import { type Context, detached, type Op, run } from "../op.ts";
+import { type Context, detached, type Op, type PerInput, run } from "../op.ts";
 import type { Packing } from "../packing.ts";
 import type { Tensor } from "../tensor.ts";
 import {
@@ -81,7 +81,7 @@ const attentionOp: Op<QueryKeyValue, { packing: Packing; inOneKernel: boolean }>
   // dl = p (dp − Σ_k p dp),  dq = Σ_k dl k,  dk = Σ_q dl q
   vjp(cx, { inputs: [q, k, v], attributes: { packing } }, dy, [qWanted, kWanted, vWanted]) {
     const pairs = { packing, causal: true };
-    return apart(cx, (at) => {
+    return apart<PerInput<QueryKeyValue>>(cx, (at) => {
       const probs = pattern(at, { q, k }, packing);
       const dv = vWanted ? sumOverQueries(at, { weights: probs, x: dy, pairs }) : undefined;
       if (!qWanted && !kWanted) return [undefined, undefined, dv];

@@ -64,16 +64,17 @@ const linearOp: Op<LinearInputs, Attributes> = {
     const k = transposed ? w.width : w.rows;
     const m = x.size / k;
     const dyRows = dy.view({ shape: [m, count] });
-    const dx = () =>
+    const dx = (before: Tensor | undefined) =>
       matmul(cx, {
         layout: transposed ? "NN" : "NT",
         m,
         n: k,
         k: count,
-        a: dyRows,
+        a: dy.view({ shape: [m, count] }),
         b: w,
         bOffset: transposed ? start * k : start,
         alpha,
+        addend: before,
       }).view({ shape: x.shape });
     const dw = () => {
       const whole = count === (transposed ? w.rows : w.width);
@@ -101,7 +102,7 @@ const linearOp: Op<LinearInputs, Attributes> = {
       return padded(cx, sum, { size: bias!.size, start });
     };
     return [
-      xWanted ? dx() : undefined,
+      xWanted ? dx : undefined,
       wWanted ? dw() : undefined,
       biasWanted ? db() : undefined,
       dy,
