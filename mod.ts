@@ -44,7 +44,15 @@ export {
   locations,
   type PassType,
 } from "./engine/tape/locations.ts";
-export type { Context, Inputs, Op, PerInput, Recorded } from "./engine/tape/op.ts";
+export type {
+  Context,
+  Gradient,
+  Gradients,
+  Inputs,
+  Op,
+  PerInput,
+  Recorded,
+} from "./engine/tape/op.ts";
 export * as ops from "./engine/tape/ops/mod.ts";
 export type { Packing } from "./engine/tape/packing.ts";
 export {

@@ -93,39 +93,42 @@ fn store_channels(row: u32, block: u32, sum: mat4x4f) {
   out4[at + 3u] = sum[3];
 }
 
-// sum_over_keys for four queries and sixteen channels a thread.
-@compute @workgroup_size(64)
-fn sum_over_keys_tiles(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+// For four rows and sixteen channels a thread, with the rows as queries and the others as
+// keys, or the other way round: out[row] = sum over others of weight * b[other].
+fn sum_tiles(first: u32, threads: u32, over_keys: bool) {
   let blocks = params.n_heads * params.d_head / 16u; // of channels, of all heads
-  for (var i = id.x; i < params.n_tiles * blocks; i += groups.x * 64u) {
+  for (var i = first; i < params.n_tiles * blocks; i += threads) {
     let tile = tiles[i / blocks];
     let block = i % blocks;
-    let h = 16u * block / params.d_head;
-    let q = tile.x - tile.z;
-    let present = select(tile.w, min(q + 4u, tile.w), params.causal == 1u);
-    let pitch = tile.w * params.n_heads; // from a query to the next
-    let start = (pairs_of(tile) + q * tile.w) * params.n_heads + h;
-    let last = tile.y - 1u;
+    // Positions of the four rows; those past the last repeat it and are not stored.
+    let row = tile.x - tile.z + min(vec4u(0u, 1u, 2u, 3u), vec4u(tile.y - 1u));
+    // From the weights of a query to the next one's, and of a key.
+    let pitch = vec2u(tile.w * params.n_heads, params.n_heads);
+    let from_other = select(pitch.x, pitch.y, over_keys);
+    let start = pairs_of(tile) * params.n_heads + 16u * block / params.d_head;
+    var at = start + row * select(pitch.y, pitch.x, over_keys);
+    var others = vec2u(0u, tile.w); // first, end
+    if (params.causal == 1u && over_keys) {
+      others.y = row.w + 1u;
+    } else if (params.causal == 1u) {
+      others.x = row.x;
+    }
+    at += others.x * from_other;
     var sum0 = mat4x4f();
     var sum1 = mat4x4f();
     var sum2 = mat4x4f();
     var sum3 = mat4x4f();
-    for (var k = 0u; k < present; k++) {
-      let at = start + k * params.n_heads;
-      var w = vec4f(
-        a[at],
-        a[at + min(1u, last) * pitch],
-        a[at + min(2u, last) * pitch],
-        a[at + min(3u, last) * pitch],
-      );
-      if (params.causal == 1u) {
-        w = select(w, vec4f(), vec4u(k) > vec4u(q, q + 1u, q + 2u, q + 3u));
+    for (var other = others.x; other < others.y; other++) {
+      var w = vec4f(a[at.x], a[at.y], a[at.z], a[at.w]);
+      if (params.causal == 1u) { // no weight where the key comes after the query
+        w = select(w, vec4f(), select(row > vec4u(other), vec4u(other) > row, over_keys));
       }
-      let x = channels((tile.z + k) * blocks * 4u + 4u * block);
+      let x = channels(((tile.z + other) * blocks + block) * 4u);
       sum0 += w.x * x;
       sum1 += w.y * x;
       sum2 += w.z * x;
       sum3 += w.w * x;
+      at += from_other;
     }
     store_channels(tile.x, block, sum0);
     if (tile.y > 1u) {
@@ -140,47 +143,12 @@ fn sum_over_keys_tiles(@builtin(global_invocation_id) id: vec3u, @builtin(num_wo
   }
 }
 
-// sum_over_queries for four keys and sixteen channels a thread.
+@compute @workgroup_size(64)
+fn sum_over_keys_tiles(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+  sum_tiles(id.x, groups.x * 64u, true);
+}
+
 @compute @workgroup_size(64)
 fn sum_over_queries_tiles(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let blocks = params.n_heads * params.d_head / 16u;
-  for (var i = id.x; i < params.n_tiles * blocks; i += groups.x * 64u) {
-    let tile = tiles[i / blocks];
-    let block = i % blocks;
-    let h = 16u * block / params.d_head;
-    let k = tile.x - tile.z;
-    let start = (pairs_of(tile) + k) * params.n_heads + h;
-    let last = tile.y - 1u;
-    var sum0 = mat4x4f();
-    var sum1 = mat4x4f();
-    var sum2 = mat4x4f();
-    var sum3 = mat4x4f();
-    for (var q = select(0u, k, params.causal == 1u); q < tile.w; q++) {
-      let at = start + q * tile.w * params.n_heads;
-      var w = vec4f(
-        a[at],
-        a[at + min(1u, last) * params.n_heads],
-        a[at + min(2u, last) * params.n_heads],
-        a[at + min(3u, last) * params.n_heads],
-      );
-      if (params.causal == 1u) {
-        w = select(w, vec4f(), vec4u(k, k + 1u, k + 2u, k + 3u) > vec4u(q));
-      }
-      let x = channels((tile.z + q) * blocks * 4u + 4u * block);
-      sum0 += w.x * x;
-      sum1 += w.y * x;
-      sum2 += w.z * x;
-      sum3 += w.w * x;
-    }
-    store_channels(tile.x, block, sum0);
-    if (tile.y > 1u) {
-      store_channels(tile.x + 1u, block, sum1);
-    }
-    if (tile.y > 2u) {
-      store_channels(tile.x + 2u, block, sum2);
-    }
-    if (tile.y > 3u) {
-      store_channels(tile.x + 3u, block, sum3);
-    }
-  }
+  sum_tiles(id.x, groups.x * 64u, false);
 }

@@ -1,5 +1,6 @@
-// Matrix product:  C[i, j] = alpha * (sum over k of A(i, k) * B(k, j) + bias[j])  (+ C[i, j] as it was).
+// Matrix product:  C[i, j] = f(alpha * (sum over k of A(i, k) * B(k, j) + bias[j])) + addend[i, j].
 //
+// f is gelu or nothing; bias and addend may be absent; addend lies as C does.
 // M rows and N columns of C, K summed over. Row-major, with leading dimensions
 // (elements from one row to the next) and offsets in elements. Layouts:
 //   NN  A: [M, K]  B: [K, N]      x times weights
@@ -14,7 +15,9 @@
 // acc = fma(a, b, acc) from acc = 0. An output therefore depends on its own row
 // and column only: not on M, not on the tile, not on the rows beside it.
 //
-// All of them write `c` alone (and pack writes `packed`).
+// All of them write `c` alone (and pack writes `packed`). Joined after lib/math.wgsl.
+
+override GELU: bool = false; // no uniform: llvmpipe computes what a branch skips
 
 struct Params {
   m: u32,
@@ -27,19 +30,20 @@ struct Params {
   b_offset: u32,
   c_offset: u32,
   bias_offset: u32,
-  flags: u32, // HAS_BIAS | ACCUMULATE
+  flags: u32, // HAS_BIAS | HAS_ADDEND
   alpha: f32,
   b_fold: u32, // matmul_texture.wgsl: rows of B in one fold of its texture
 }
 
 const HAS_BIAS = 1u;
-const ACCUMULATE = 2u;
+const HAS_ADDEND = 2u;
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> c: array<f32>;
+@group(0) @binding(8) var<storage, read> addend: array<f32>;
 
 fn has(flag: u32) -> bool {
   return (p.flags & flag) != 0u;
@@ -55,17 +59,20 @@ fn bias_at(j: u32) -> vec4f {
   return vec4f(bias[min(at, last)], bias[min(at + 1u, last)], bias[min(at + 2u, last)], bias[min(at + 3u, last)]);
 }
 
-// Writes the sums of row i, columns j .. j + 3, as far as they are inside C.
+// Writes row i, columns j .. j + 3, from their sums, as far as they are inside C.
 fn store(i: u32, j: u32, sum: vec4f, column_bias: vec4f) {
   if (i >= p.m || j >= p.n) {
     return;
   }
   var out = p.alpha * (sum + column_bias);
+  if (GELU) {
+    out = vec4f(gelu(out.x), gelu(out.y), gelu(out.z), gelu(out.w));
+  }
   let at = p.c_offset + i * p.ldc + j;
   let inside = p.n - j;
-  if (has(ACCUMULATE)) {
+  if (has(HAS_ADDEND)) {
     let last = at + min(inside, 4u) - 1u;
-    out += vec4f(c[at], c[min(at + 1u, last)], c[min(at + 2u, last)], c[min(at + 3u, last)]);
+    out += vec4f(addend[at], addend[min(at + 1u, last)], addend[min(at + 2u, last)], addend[min(at + 3u, last)]);
   }
   c[at] = out.x;
   if (inside > 1u) {

@@ -4,8 +4,8 @@
 // One workgroup of LANES invocations makes ROWS x 128 outputs; an invocation
 // makes ROWS x 16. Grid: x = ceil(M / ROWS), y = ceil(N / 128).
 //
-// matmul_nn, _nt, _tn read vec4s: a_offset, b_offset, lda, ldb and the lengths of
-// the rows of A and B are multiples of 4 (NN: K, N; NT: K; TN: M, N).
+// matmul_nn and _nt read vec4s: a_offset, b_offset, lda, ldb and the lengths of the
+// rows of A and B are multiples of 4 (NN: K, N; NT: K).
 // matmul_any reads single floats, whatever the alignment, in any layout.
 
 override LAYOUT: u32 = 0u; // of matmul_any: 0 NN, 1 NT, 2 TN
@@ -39,31 +39,6 @@ fn a_rows(i: u32, k: u32) -> Column {
     out[15] = a4[(p.a_offset + min(i + 15u, p.m - 1u) * p.lda + k) / 4u];
   }
   return out;
-}
-
-// Columns i .. i + 3 of A [K, M] at k .. k + 3, as rows.
-fn a_columns4(i: u32, k: u32) -> mat4x4f {
-  let at = p.a_offset + k * p.lda + min(i, p.m - 4u);
-  return transpose(mat4x4f(a4[at / 4u], a4[(at + p.lda) / 4u], a4[(at + 2u * p.lda) / 4u], a4[(at + 3u * p.lda) / 4u]));
-}
-
-// Columns i .. i + 15 of A [K, M] at k .. k + 3.
-fn a_columns(i: u32, k: u32) -> Column {
-  let q0 = a_columns4(i, k);
-  var q1 = mat4x4f();
-  var q2 = mat4x4f();
-  var q3 = mat4x4f();
-  if (ROWS > 4u) {
-    q1 = a_columns4(i + 4u, k);
-  }
-  if (ROWS > 8u) {
-    q2 = a_columns4(i + 8u, k);
-    q3 = a_columns4(i + 12u, k);
-  }
-  return Column(
-    q0[0], q0[1], q0[2], q0[3], q1[0], q1[1], q1[2], q1[3],
-    q2[0], q2[1], q2[2], q2[3], q3[0], q3[1], q3[2], q3[3],
-  );
 }
 
 // Single values of A at k, in any layout, as the x of each row.
@@ -166,39 +141,6 @@ fn matmul_nt(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_
   var tile: Tile;
   for (var k = 0u; k < p.k; k += 4u) {
     step4(&tile, a_rows(i, k), b_strip_transposed(k, j));
-  }
-  store_tile(i, j, &tile);
-}
-
-// Columns i .. i + 15 of A [K, M] at k, as the x of each row.
-fn a_row(i: u32, k: u32) -> Column {
-  let at = p.a_offset + k * p.lda;
-  let last = p.m - 4u;
-  let q0 = a4[(at + min(i, last)) / 4u];
-  let q1 = a4[(at + min(i + 4u, last)) / 4u];
-  let q2 = a4[(at + min(i + 8u, last)) / 4u];
-  let q3 = a4[(at + min(i + 12u, last)) / 4u];
-  return Column(
-    q0.xxxx, q0.yyyy, q0.zzzz, q0.wwww, q1.xxxx, q1.yyyy, q1.zzzz, q1.wwww,
-    q2.xxxx, q2.yyyy, q2.zzzz, q2.wwww, q3.xxxx, q3.yyyy, q3.zzzz, q3.wwww,
-  );
-}
-
-// ROWS of at least 4.
-@compute @workgroup_size(LANES)
-fn matmul_tn(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) local: vec3u) {
-  let i = workgroup.x * ROWS;
-  let j = columns(workgroup, local.x);
-  let pitch = p.ldb / 4u;
-  var at = b_first(j);
-  var tile: Tile;
-  for (var k = 0u; k < p.k / 4u * 4u; k += 4u) {
-    step4(&tile, a_columns(i, k), b_strip(at, pitch));
-    at += 4u * pitch;
-  }
-  for (var k = p.k / 4u * 4u; k < p.k; k++) {
-    step1(&tile, a_row(i, k), b_row(at));
-    at += pitch;
   }
   store_tile(i, j, &tile);
 }

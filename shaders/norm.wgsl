@@ -9,6 +9,7 @@ struct Params {
   rows: u32, // N
   width: u32, // C
   eps: f32,
+  has_before: u32, // 1: the gradients dx are added to those of `fourth`
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -16,9 +17,14 @@ struct Params {
 @group(0) @binding(2) var<storage, read> scale: array<f32>;
 @group(0) @binding(3) var<storage, read> gain: array<f32>;
 @group(0) @binding(4) var<storage, read> third: array<f32>; // bias, dy, ds or tx
-@group(0) @binding(5) var<storage, read> fourth: array<f32>; // ts
+@group(0) @binding(5) var<storage, read> fourth: array<f32>; // ts, or dx so far
 @group(0) @binding(6) var<storage, read_write> out: array<f32>;
 @group(0) @binding(7) var<storage, read_write> out_scale: array<f32>;
+
+// The gradient of x so far.
+fn before(i: u32) -> f32 {
+  return select(0.0, fourth[i], params.has_before == 1u);
+}
 
 fn row_mean(lane: u32, start: u32, width: u32) -> f32 {
   var sum = 0.0;
@@ -68,7 +74,7 @@ fn norm_scale_vjp(
     let mean = row_mean(lane, start, width);
     let factor = third[row] / (f32(params.width) * scale[row]);
     for (var c = lane; c < width; c += LANES) {
-      out[start + c] = factor * (x[start + c] - mean);
+      out[start + c] = before(start + c) + factor * (x[start + c] - mean);
     }
   }
 }
@@ -141,7 +147,7 @@ fn norm_apply_vjp(
     let mean_g = sum_lanes(lane, sum) / f32(params.width);
     let total_dot = sum_lanes(lane, dot);
     for (var c = lane; c < width; c += LANES) {
-      out[start + c] = (third[start + c] * gain[c] - mean_g) / s;
+      out[start + c] = before(start + c) + (third[start + c] * gain[c] - mean_g) / s;
     }
     if (lane == 0u && row < params.rows) {
       out_scale[row] = -total_dot / (s * s);

@@ -10,14 +10,14 @@ import { attention } from "../tape/ops/attention_fused.ts";
 import { qkLogits, qkProbs, weightedSum } from "../tape/ops/attention.ts";
 import { add, gelu } from "../tape/ops/elementwise.ts";
 import { embed } from "../tape/ops/embed.ts";
-import { linear } from "../tape/ops/linear.ts";
+import { type Affine, linear } from "../tape/ops/linear.ts";
 import { normApply, normScale } from "../tape/ops/norm.ts";
 import { gatherRows } from "../tape/ops/slice.ts";
 import type { LocationName } from "../tape/locations.ts";
 import type { Context } from "../tape/op.ts";
 import type { Packing } from "../tape/packing.ts";
 import type { Slots } from "../tape/slots.ts";
-import type { Tensor } from "../tape/tensor.ts";
+import { Tensor } from "../tape/tensor.ts";
 import { type Autoencoder, splice } from "./autoencoder.ts";
 import type { ModelConfig } from "./config.ts";
 import type { Weights } from "./weights.ts";
@@ -46,8 +46,8 @@ export interface Pass {
   readonly logitRows?: Tensor | null | undefined;
 }
 
-/** Passes an activation through its slot. */
-export type Visit = (name: LocationName, x: Tensor) => Tensor;
+/** Passes an activation through its slot; an affine map is computed only if somebody looks. */
+export type Visit = <X extends Tensor | Affine>(name: LocationName, x: X) => Tensor | X;
 
 /** Where a forward pass ends. */
 export interface Output {
@@ -104,10 +104,7 @@ function block(
   const k = visit("attn.k", heads(cx, y1, { w, which: "k", model })); // [N, head, d_head]
   const v = visit("attn.v", heads(cx, y1, { w, which: "v", model })); // [N, head, d_head]
   const vOut = visit("attn.v_out", attend(cx, { q, k, v }, { pass, layer, visit }));
-  const deltaAttn = visit(
-    "resid.delta_attn",
-    linear(cx, vOut, { w: w["attn.wO"], bias: w["attn.bO"] }),
-  );
+  const deltaAttn = visit("resid.delta_attn", { x: vOut, w: w["attn.wO"], bias: w["attn.bO"] });
   const mid = visit("resid.post_attn", add(cx, x, deltaAttn)); // [N, d_model]
 
   const ln2 = layerNorm(cx, mid, {
@@ -118,12 +115,9 @@ function block(
     visit,
   });
   const y2 = visit("resid.post_attn_ln", ln2);
-  const preAct = visit("mlp.pre_act", linear(cx, y2, { w: w["mlp.wIn"], bias: w["mlp.bIn"] }));
+  const preAct = visit("mlp.pre_act", { x: y2, w: w["mlp.wIn"], bias: w["mlp.bIn"] });
   const postAct = visit("mlp.post_act", gelu(cx, preAct)); // [N, d_mlp]
-  const deltaMlp = visit(
-    "resid.delta_mlp",
-    linear(cx, postAct, { w: w["mlp.wOut"], bias: w["mlp.bOut"] }),
-  );
+  const deltaMlp = visit("resid.delta_mlp", { x: postAct, w: w["mlp.wOut"], bias: w["mlp.bOut"] });
   return visit("resid.post_mlp", add(cx, mid, deltaMlp));
 }
 
@@ -146,13 +140,18 @@ function attend(
 
 /** Passes activations through the slots of one layer; an autoencoder may follow. */
 function visitor(cx: Context, { slots, autoencoders = [] }: Pass, layer: number | null): Visit {
-  return (name, x) => {
+  const visit = (name: LocationName, x: Tensor): Tensor => {
     const y = slots.visit(cx, x, { names: [name], layer });
     const autoencoder = autoencoders.find((each) => each.input === name);
     const weights = layer === null ? undefined : autoencoder?.layers.get(layer);
     if (autoencoder === undefined || weights === undefined || layer === null) return y;
     const only = autoencoders.length === 1;
     return splice(cx, y, { autoencoder, weights, visit: slots, layer, only });
+  };
+  return (name, x) => {
+    if (x instanceof Tensor) return visit(name, x);
+    const isRead = slots.inUse(name, layer) || autoencoders.some(({ input }) => input === name);
+    return isRead ? visit(name, linear(cx, x.x, x)) : x;
   };
 }
 

@@ -34,6 +34,16 @@ export interface Recorded<I extends Inputs, Attributes> {
 /** One value for each input, where there is one. */
 export type PerInput<I extends Inputs> = { readonly [K in keyof I]: Tensor | undefined };
 
+/**
+ * A gradient; or what gives the sum of it and of the gradient `before`, if there is one, in one
+ * kernel. The tape calls it once, before it goes on to the next input; tensors made for it in
+ * `vjp` have been freed by then, unless `vjp` gives them back.
+ */
+export type Gradient = Tensor | ((before: Tensor | undefined) => Tensor);
+
+/** One gradient for each input, where there is one. */
+export type Gradients<I extends Inputs> = { readonly [K in keyof I]: Gradient | undefined };
+
 /** A differentiable operation: its value and its two derivatives, side by side. */
 export interface Op<I extends Inputs, Attributes> {
   /** Named in errors. */
@@ -46,7 +56,7 @@ export interface Op<I extends Inputs, Attributes> {
     recorded: Recorded<I, Attributes>,
     dy: Tensor,
     wanted: readonly boolean[],
-  ): PerInput<I>;
+  ): Gradients<I>;
   /** Forward mode: the output's tangent from the inputs' tangents, of which one is present. */
   jvp(context: Context, recorded: Recorded<I, Attributes>, tangents: PerInput<I>): Tensor;
 }

@@ -8,9 +8,9 @@
  * @module
  */
 
-import type { Context, Inputs, Op, Recorded } from "./op.ts";
+import type { Context, Gradient, Gradients, Inputs, Op, Recorded } from "./op.ts";
 import { map } from "./ops/map.ts";
-import type { Arena, Tensor } from "./tensor.ts";
+import { type Arena, Tensor } from "./tensor.ts";
 
 interface Node extends Recorded<Inputs, unknown> {
   readonly op: Op<Inputs, unknown>;
@@ -70,17 +70,19 @@ export class Tape {
       uses.set(gradient, count);
       if (count === 0 && !fixed.has(gradient)) arena.free(gradient);
     };
-    const accumulate = (tensor: Tensor, gradient: Tensor) => {
+    const accumulate = (tensor: Tensor, gradient: Gradient) => {
       const before = gradients.get(tensor);
-      const total = before === undefined
+      const total = typeof gradient === "function"
+        ? arena.tidy(() => gradient(before))
+        : before === undefined
         ? gradient
         : map(context, "add", { a: before, b: gradient });
       gradients.set(tensor, total);
       use(total, 1);
-      if (before !== undefined) {
-        use(before, -1);
-        if (!uses.get(gradient) && !fixed.has(gradient)) arena.free(gradient);
-      }
+      if (before === undefined) return;
+      use(before, -1);
+      if (typeof gradient === "function" || uses.get(gradient) || fixed.has(gradient)) return;
+      arena.free(gradient);
     };
     for (const [tensor, seed] of seeds) accumulate(tensor, seed);
     for (const node of this.#nodes.toReversed()) {
@@ -88,14 +90,18 @@ export class Tape {
       if (dy === undefined) continue;
       arena.gpu.inLayer(node.layer, () => {
         const needed = node.inputs.map((input) => this.tracks(input));
-        const dxs = arena.tidy(() => node.op.vjp(context, node, dy, needed));
+        let dxs: Gradients<Inputs> = [];
+        const made = arena.tidy(() => {
+          dxs = node.op.vjp(context, node, dy, needed);
+          return dxs.filter((dx) => dx instanceof Tensor);
+        });
         // Counted once more while they are handed out, as two inputs may share one.
-        for (const dx of dxs) if (dx !== undefined) use(dx, 1);
+        for (const dx of made) use(dx, 1);
         node.inputs.forEach((input, i) => {
           const dx = dxs[i];
           if (input !== undefined && dx !== undefined && needed[i]) accumulate(input, dx);
         });
-        for (const dx of dxs) if (dx !== undefined) use(dx, -1);
+        for (const dx of made) use(dx, -1);
       });
       if (!wanted.has(node.output)) {
         gradients.delete(node.output);

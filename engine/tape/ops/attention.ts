@@ -158,7 +158,8 @@ export function qkLogits(
   return run(context, qkLogitsOp, { inputs: [q, k], attributes: pairs });
 }
 
-function softmaxJacobian(
+/** `p (t − Σ_k p t)`: the derivative of {@linkcode qkProbs}, in both modes. Not recorded. */
+export function softmaxJacobian(
   { gpu, arena }: Context,
   { probs, t, packing }: { probs: Tensor; t: Tensor; packing: Packing },
 ): Tensor {

@@ -8,11 +8,19 @@
 import { wgsl } from "../../../shaders/mod.ts";
 import { kernelFamily, variant } from "../../gpu/kernel.ts";
 import { apart } from "../apart.ts";
-import { type Context, detached, type Op, run } from "../op.ts";
+import { type Context, detached, type Op, type PerInput, run } from "../op.ts";
 import type { Packing } from "../packing.ts";
-import { Tape } from "../tape.ts";
 import type { Tensor } from "../tensor.ts";
-import { qkLogits, qkProbs, weightedSum } from "./attention.ts";
+import {
+  pairDot,
+  qkLogits,
+  qkProbs,
+  softmaxJacobian,
+  sumOverKeys,
+  sumOverQueries,
+  weightedSum,
+} from "./attention.ts";
+import { map } from "./map.ts";
 
 const fusedKernel = kernelFamily({
   name: "attention_fused",
@@ -45,18 +53,22 @@ function fused({ gpu, arena }: Context, [q, k, v]: QueryKeyValue, packing: Packi
   return out;
 }
 
-/** Scores, softmax and weighted sum one after another. */
-function composed(cx: Context, [q, k, v]: QueryKeyValue, packing: Packing): Tensor {
+/** Softmax of the scores, which are not kept. */
+function pattern(cx: Context, { q, k }: { q: Tensor; k: Tensor }, packing: Packing): Tensor {
   const pairs = { packing, causal: true };
-  return weightedSum(cx, { probs: qkProbs(cx, qkLogits(cx, { q, k }, pairs), pairs), v }, pairs);
+  return cx.arena.tidy(() => qkProbs(cx, qkLogits(cx, { q, k }, pairs), pairs));
 }
 
-/** The composition again on a tape of its own, over fresh leaves. */
-function replayed(cx: Context, inputs: QueryKeyValue, packing: Packing) {
-  const tape = new Tape();
-  const leaves = inputs.map((input) => input.view()) as QueryKeyValue;
-  leaves.forEach((leaf) => tape.watch(leaf));
-  return { tape, leaves, output: composed({ ...detached(cx), tape }, leaves, packing) };
+/** Scores, softmax and weighted sum one after another. */
+function composed(cx: Context, [q, k, v]: QueryKeyValue, packing: Packing): Tensor {
+  const probs = pattern(cx, { q, k }, packing);
+  return weightedSum(cx, { probs, v }, { packing, causal: true });
+}
+
+/** The sum of those there are. */
+function sumOf(cx: Context, terms: readonly (Tensor | undefined)[]): Tensor | undefined {
+  const present = terms.filter((term) => term !== undefined);
+  return present.length === 0 ? undefined : present.reduce((a, b) => map(cx, "add", { a, b }));
 }
 
 const attentionOp: Op<QueryKeyValue, { packing: Packing; inOneKernel: boolean }> = {
@@ -65,18 +77,38 @@ const attentionOp: Op<QueryKeyValue, { packing: Packing; inOneKernel: boolean }>
     if (inOneKernel) return fused(cx, inputs, packing);
     return cx.arena.tidy(() => composed(detached(cx), inputs, packing));
   },
-  vjp(cx, { inputs, attributes: { packing } }, dy) {
-    return apart(cx, (at) => {
-      const { tape, leaves, output } = replayed(at, inputs, packing);
-      const wanted = new Set(leaves);
-      const gradients = tape.backward(at, { seeds: [[output, dy]], wanted });
-      return leaves.map((leaf) => gradients.get(leaf)) as [Tensor, Tensor, Tensor];
+  // With l = q·k, p = softmax(l), y = Σ_k p v:  dv = Σ_q p dy,  dp = dy·v,
+  // dl = p (dp − Σ_k p dp),  dq = Σ_k dl k,  dk = Σ_q dl q
+  vjp(cx, { inputs: [q, k, v], attributes: { packing } }, dy, [qWanted, kWanted, vWanted]) {
+    const pairs = { packing, causal: true };
+    return apart<PerInput<QueryKeyValue>>(cx, (at) => {
+      const probs = pattern(at, { q, k }, packing);
+      const dv = vWanted ? sumOverQueries(at, { weights: probs, x: dy, pairs }) : undefined;
+      if (!qWanted && !kWanted) return [undefined, undefined, dv];
+      const dl = at.arena.tidy(() => {
+        const dp = pairDot(at, { a: dy, b: v }, pairs);
+        return softmaxJacobian(at, { probs, t: dp, packing });
+      });
+      return [
+        qWanted ? sumOverKeys(at, { weights: dl, x: k, pairs }) : undefined,
+        kWanted ? sumOverQueries(at, { weights: dl, x: q, pairs }) : undefined,
+        dv,
+      ];
     });
   },
-  jvp(cx, { inputs, attributes: { packing } }, given) {
-    const { tape, leaves, output } = replayed(cx, inputs, packing);
-    const tangents = leaves.flatMap((leaf, i) => given[i] ? [[leaf, given[i]] as const] : []);
-    return tape.forwardMode(detached(cx), { tangents, output })!;
+  // tl = tq·k + q·tk,  tp = p (tl − Σ_k p tl),  ty = Σ_k tp v + Σ_k p tv
+  jvp(cx, { inputs: [q, k, v], attributes: { packing } }, [tq, tk, tv]) {
+    const pairs = { packing, causal: true };
+    const probs = pattern(cx, { q, k }, packing);
+    const tl = sumOf(cx, [
+      tq && pairDot(cx, { a: tq, b: k }, pairs),
+      tk && pairDot(cx, { a: q, b: tk }, pairs),
+    ]);
+    const tp = tl && softmaxJacobian(cx, { probs, t: tl, packing });
+    return sumOf(cx, [
+      tp && sumOverKeys(cx, { weights: tp, x: v, pairs }),
+      tv && sumOverKeys(cx, { weights: probs, x: tv, pairs }),
+    ])!;
   },
 };
 

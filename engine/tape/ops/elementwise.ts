@@ -7,7 +7,8 @@
 
 import { expectShape } from "../launch.ts";
 import { type Context, type Op, run } from "../op.ts";
-import type { Tensor } from "../tensor.ts";
+import { Tensor } from "../tensor.ts";
+import { type Affine, geluOfAffine, linear } from "./linear.ts";
 import { type Broadcast, filled, map } from "./map.ts";
 import { sumColumns, sumRows, sumTo } from "./reduce.ts";
 
@@ -31,13 +32,17 @@ const addOp: Op<[Tensor, Tensor], { alpha: number; broadcast: Broadcast }> = {
   },
 };
 
-/** `a + b`; b of a's shape, or spread over a's columns or rows. */
+/**
+ * `a + b`; b of a's shape, or spread over a's columns or rows, or an affine map, which is
+ * then computed in the same kernel.
+ */
 export function add(
   context: Context,
   a: Tensor,
-  b: Tensor,
+  b: Tensor | Affine,
   { broadcast = "same" }: { broadcast?: Broadcast } = {},
 ): Tensor {
+  if (!(b instanceof Tensor)) return linear(context, b.x, { ...b, addend: a });
   expectSpread("add", { a, b, broadcast });
   return run(context, addOp, { inputs: [a, b], attributes: { alpha: 1, broadcast } });
 }
@@ -127,7 +132,11 @@ const geluOp: Op<[Tensor], null> = {
 };
 
 /** `0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³)))` (Hendrycks & Gimpel 2016), as GPT-2 uses it. */
-export function gelu(context: Context, x: Tensor): Tensor {
+export function gelu(context: Context, x: Tensor | Affine): Tensor {
+  if (!(x instanceof Tensor)) {
+    if (context.tape === undefined) return geluOfAffine(context, x);
+    return gelu(context, linear(context, x.x, x)); // a gradient needs what gelu is applied to
+  }
   return run(context, geluOp, { inputs: [x], attributes: null });
 }
 

@@ -11,6 +11,7 @@ import { wgsl } from "../../../shaders/mod.ts";
 import { kernelFamily, variant } from "../../gpu/kernel.ts";
 import type { Context } from "../op.ts";
 import type { Tensor } from "../tensor.ts";
+import { map } from "./map.ts";
 import {
   type Launch,
   type Layout,
@@ -19,15 +20,14 @@ import {
   matmulUniforms,
 } from "./matmul_launch.ts";
 import { matmulTuning } from "./matmul_tuning.ts";
-import { multiplyTextures } from "./matmul_textures.ts";
+import { multiplyTextures, suitsTextures } from "./matmul_textures.ts";
 
 const shared = { bindings: matmulBindings, uniforms: matmulUniforms } as const;
-const operands = ["a", "b", "bias", "c"] as const;
+const operands = ["a", "b", "bias", "c", "addend"] as const;
 const direct = kernelFamily({ ...shared, name: "matmul_direct", wgsl: wgsl.matmulDirect });
 const aligned = {
   NN: direct("matmul_nn", operands),
   NT: direct("matmul_nt", operands),
-  TN: direct("matmul_tn", operands),
 } as const;
 const unaligned = direct("matmul_any", operands);
 const staged = kernelFamily({ ...shared, name: "matmul_staged", wgsl: wgsl.matmulStaged })(
@@ -49,7 +49,11 @@ export interface Product {
   readonly bias?: Tensor | undefined;
   readonly biasOffset?: number;
   readonly alpha?: number;
-  /** Written to instead of a new tensor; `cOffset` and `ldc` say where. */
+  /** Whether gelu is applied, before the addend. */
+  readonly gelu?: boolean;
+  /** Added last; lies as C does. */
+  readonly addend?: Tensor | undefined;
+  /** Written to instead of a new tensor; `cOffset` and `ldc` say where. Nothing follows then. */
   readonly out?: Tensor;
   readonly cOffset?: number;
   /** First element of A, and elements from one of its rows to the next, if not its width. */
@@ -60,43 +64,50 @@ export interface Product {
 }
 
 /**
- * `C = alpha (A B + bias)`: C is [m, n]. NN: A [m, k], B [k, n]; NT: B [n, k];
- * TN: A [k, m]. Operands larger than the binding limit are bound in pieces.
+ * `C = gelu(alpha (A B + bias)) + addend`, both only where asked for: C is [m, n]. NN: A
+ * [m, k], B [k, n]; NT: B [n, k]; TN: A [k, m]. Operands larger than the binding limit are
+ * bound in pieces. With alpha 1, gelu and addend give the bits of kernels of their own.
  */
 export function matmul(cx: Context, product: Product): Tensor {
-  const { layout, m, n, a, b } = product;
+  const { layout, m, n, a, b, gelu = false, addend, ...rest } = product;
   const out = product.out ?? cx.arena.tensor([m, n], "matrix product");
-  const onCpu = cx.gpu.facts.class === "cpu";
-  const multiply = !onCpu
-    ? multiplyStaged
-    : b.arena.constant && layout !== "TN"
-    ? multiplyTextures
-    : multiplyDirect;
   if (m === 0 || n === 0 || a.size === 0) return out;
-  for (const launch of launchesOf(product, out, cx.gpu.facts.maxBindingBytes)) {
-    multiply(cx, launch);
+  if (layout !== "NT" && bindsInPieces(cx, b) && (gelu || addend !== undefined)) {
+    // The pieces are parts of a sum, and what follows wants the whole of it.
+    const sum = matmul(cx, { ...rest, layout, m, n, a, b });
+    const y = gelu ? map(cx, "gelu", { a: sum }) : sum;
+    return addend === undefined ? y : map(cx, "add", { a: addend, b: y });
+  }
+  for (const launch of launchesOf(cx, product, out)) {
+    if (cx.gpu.facts.class === "gpu") multiplyStaged(cx, launch);
+    else if (suitsTextures(cx, launch)) multiplyTextures(cx, launch);
+    else multiplyDirect(cx, launch);
   }
   return out;
 }
 
-function* launchesOf(
-  product: Product,
-  c: Tensor,
-  maxBindingBytes: number,
-): Generator<Launch> {
+function bindsInPieces({ gpu }: Context, b: Tensor): boolean {
+  return 4 * b.size > gpu.facts.maxBindingBytes;
+}
+
+function* launchesOf(cx: Context, product: Product, out: Tensor): Generator<Launch> {
   const { layout, m, n, k, a, b, bias, bOffset = 0, alpha = 1, lda = a.width } = product;
-  const { aOffset = 0, biasOffset = 0, cOffset = 0, ldc = c.width } = product;
+  const { aOffset = 0, biasOffset = 0, cOffset = 0, ldc = out.width } = product;
+  const { gelu = false } = product;
+  let { addend } = product;
   const ldb = b.width;
   const overN = layout === "NT"; // B's rows are outputs; otherwise they are summed over
   const bRows = overN ? n : k;
   const rowBytes = 4 * ldb;
-  const whole = 4 * b.size <= maxBindingBytes;
+  const whole = !bindsInPieces(cx, b);
   // In groups of 64 rows, so that every start is aligned.
-  const step = whole ? bRows : Math.max(Math.floor(maxBindingBytes / rowBytes / 64), 1) * 64;
+  const inPiece = Math.max(Math.floor(cx.gpu.facts.maxBindingBytes / rowBytes / 64), 1) * 64;
+  const step = whole ? bRows : inPiece;
   const start = Math.floor(bOffset / ldb);
   for (let first = 0; first < bRows; first += step) {
     const count = Math.min(step, bRows - first);
-    const later = !overN && first > 0; // a further piece of the sum
+    const isPart = !overN && first + count < bRows; // of a sum that the next piece goes on with
+    const c = isPart ? cx.arena.tensor(out.shape, "part of a matrix product") : out;
     yield {
       layout,
       a,
@@ -108,6 +119,8 @@ function* launchesOf(
       },
       bFirstRow: start + first,
       bias: bias ?? a,
+      addend: addend ?? a,
+      gelu,
       c,
       uniforms: {
         m,
@@ -120,16 +133,20 @@ function* launchesOf(
         bOffset: whole ? bOffset : bOffset % ldb,
         cOffset: cOffset + (overN ? first : 0),
         biasOffset: biasOffset + (overN ? first : 0),
-        flags: (bias !== undefined && !later ? 1 : 0) | (later ? 2 : 0),
+        flags: (bias !== undefined && (overN || first === 0) ? 1 : 0) |
+          (addend !== undefined ? 2 : 0),
         alpha,
         bFold: 0,
       },
     };
+    if (overN) continue;
+    if (addend !== undefined && addend !== product.addend) cx.arena.free(addend);
+    addend = c;
   }
 }
 
-function bindingsOf({ a, bBound, bias, c }: Launch) {
-  return { a: a.block, b: bBound, bias: bias.block, c: c.block };
+function bindingsOf({ a, bBound, bias, c, addend }: Launch) {
+  return { a: a.block, b: bBound, bias: bias.block, c: c.block, addend: addend.block };
 }
 
 /** On a GPU: tiles staged through workgroup memory. */
@@ -143,6 +160,7 @@ function multiplyStaged({ gpu }: Context, launch: Launch): void {
       WG_X: wgX,
       WG_Y: wgY,
       TILE_K: tileK,
+      GELU: Number(launch.gelu),
     }),
     {
       bind: bindingsOf(launch),
@@ -156,12 +174,13 @@ function multiplyStaged({ gpu }: Context, launch: Launch): void {
 function multiplyDirect({ gpu }: Context, launch: Launch): void {
   const { layout, uniforms } = launch;
   const { m, n, k, lda, ldb, aOffset, bOffset } = uniforms;
-  const sizes = { NN: [k, n], NT: [k], TN: [m, n] }[layout];
-  const isAligned = [lda, ldb, aOffset, bOffset, ...sizes].every((each) => each % 4 === 0);
-  const rows = layout === "TN" ? 16 : matmulTuning.rows(uniforms);
+  const lengths = [lda, ldb, aOffset, bOffset, k, layout === "NN" ? n : 0];
+  const isAligned = layout !== "TN" && lengths.every((length) => length % 4 === 0);
+  const rows = matmulTuning.rows(uniforms);
+  const shape = { ROWS: rows, GELU: Number(launch.gelu) };
   const kernel = isAligned
-    ? variant(aligned[layout], { ROWS: rows })
-    : variant(unaligned, { ROWS: rows, LAYOUT: layouts.indexOf(layout) });
+    ? variant(aligned[layout], shape)
+    : variant(unaligned, { ...shape, LAYOUT: layouts.indexOf(layout) });
   gpu.dispatch(kernel, {
     bind: bindingsOf(launch),
     uniforms,

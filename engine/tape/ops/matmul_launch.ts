@@ -34,6 +34,7 @@ export const matmulBindings = {
   aTexture: "readTexture",
   bTexture: "readTexture",
   packed: "writeTexture",
+  addend: "read",
 } as const;
 
 /** Which operand is read transposed: `N` as it lies, `T` transposed. */
@@ -52,6 +53,8 @@ export interface Launch {
   /** The row of B at which that starts. */
   readonly bFirstRow: number;
   readonly bias: Tensor;
+  readonly addend: Tensor;
+  readonly gelu: boolean;
   readonly c: Tensor;
   readonly uniforms: Readonly<Record<keyof typeof matmulUniforms, number>>;
 }

@@ -19,4 +19,6 @@ export const matmulTuning = {
     if (m === 1 && n * k >= 2 ** 20) return 1;
     return m <= 8 ? 8 : 16;
   },
+  /** CPU rasterisers: rows of output from which packing a B that is no weight pays. */
+  packedFrom: 128,
 } as const;

@@ -26,26 +26,39 @@ const family = kernelFamily({
     out: "readWrite",
     outScale: "readWrite",
   },
-  uniforms: { rows: "u32", width: "u32", eps: "f32" },
+  uniforms: { rows: "u32", width: "u32", eps: "f32", hasBefore: "u32" },
 });
 const scaleKernel = family("norm_scale", ["x", "out"]);
-const scaleVjpKernel = family("norm_scale_vjp", ["x", "scale", "third", "out"]);
+const scaleVjpKernel = family("norm_scale_vjp", ["x", "scale", "third", "fourth", "out"]);
 const scaleJvpKernel = family("norm_scale_jvp", ["x", "scale", "third", "out"]);
 const applyKernel = family("norm_apply", ["x", "scale", "gain", "third", "out"]);
-const applyVjpKernel = family("norm_apply_vjp", ["x", "scale", "gain", "third", "out", "outScale"]);
+const applyVjpKernel = family("norm_apply_vjp", [
+  "x",
+  "scale",
+  "gain",
+  "third",
+  "fourth",
+  "out",
+  "outScale",
+]);
 const applyJvpKernel = family("norm_apply_jvp", ["x", "scale", "gain", "third", "fourth", "out"]);
 
 /** Launches one of the kernels on the rows of x. */
 function launch<Binding extends string>(
   { gpu }: Context,
-  kernel: Kernel<Binding, "rows" | "width" | "eps">,
-  { x, bind, eps = 0 }: { x: Tensor; bind: Readonly<Record<Binding, Block>>; eps?: number },
+  kernel: Kernel<Binding, "rows" | "width" | "eps" | "hasBefore">,
+  { x, bind, eps = 0, hasBefore = false }: {
+    x: Tensor;
+    bind: Readonly<Record<Binding, Block>>;
+    eps?: number;
+    hasBefore?: boolean;
+  },
 ): void {
   const { rows, width } = x;
   const laid = rowLaunch(gpu, kernel, { rows, width, passes: 3 });
   gpu.dispatch(laid.kernel, {
     bind,
-    uniforms: { rows, width, eps },
+    uniforms: { rows, width, eps, hasBefore: Number(hasBefore) },
     workgroups: laid.workgroups,
   });
 }
@@ -63,12 +76,21 @@ const normScaleOp: Op<[Tensor], { eps: number }> = {
   },
   // ds/dx = (x - mean) / (C s)
   vjp(cx, { inputs: [x], output: scale }, ds) {
-    const dx = cx.arena.tensor(x.shape, "gradient of x");
-    launch(cx, scaleVjpKernel, {
-      x,
-      bind: { x: x.block, scale: scale.block, third: ds.block, out: dx.block },
-    });
-    return [dx];
+    return [(before) => {
+      const dx = cx.arena.tensor(x.shape, "gradient of x");
+      launch(cx, scaleVjpKernel, {
+        x,
+        bind: {
+          x: x.block,
+          scale: scale.block,
+          third: ds.block,
+          fourth: (before ?? x).block,
+          out: dx.block,
+        },
+        hasBefore: before !== undefined,
+      });
+      return dx;
+    }];
   },
   jvp(cx, { inputs: [x], output: scale }, [tx]) {
     const ts = cx.arena.tensor(scale.shape, "tangent of the scale");
@@ -107,19 +129,26 @@ const normApplyOp: Op<[Tensor, Tensor, Tensor, Tensor], null> = {
   // With g = dy gain:  dx = (g - mean(g)) / s,  ds = -sum(g (x - mean)) / s²,
   // dgain = sum over rows of dy (x - mean) / s,  dbias = sum over rows of dy
   vjp(cx, { inputs: [x, scale, gain] }, dy, [xWanted, scaleWanted, gainWanted, biasWanted]) {
-    const dx = cx.arena.tensor(x.shape, "gradient of x");
-    const ds = cx.arena.tensor(scale.shape, "gradient of the scale");
-    launch(cx, applyVjpKernel, {
-      x,
-      bind: {
-        x: x.block,
-        scale: scale.block,
-        gain: gain.block,
-        third: dy.block,
-        out: dx.block,
-        outScale: ds.block,
-      },
-    });
+    const gradientOfScale = () => cx.arena.tensor(scale.shape, "gradient of the scale");
+    const ds = scaleWanted ? gradientOfScale() : undefined;
+    const dxAndDs = (before: Tensor | undefined) => {
+      const dx = cx.arena.tensor(x.shape, "gradient of x");
+      launch(cx, applyVjpKernel, {
+        x,
+        bind: {
+          x: x.block,
+          scale: scale.block,
+          gain: gain.block,
+          third: dy.block,
+          fourth: (before ?? x).block,
+          out: dx.block,
+          outScale: (ds ?? gradientOfScale()).block,
+        },
+        hasBefore: before !== undefined,
+      });
+      return dx;
+    };
+    if (!xWanted && scaleWanted) dxAndDs(undefined);
     const dGain = () => {
       const ones = filled(cx, gain.shape, 1);
       const zeros = filled(cx, gain.shape, 0);
@@ -127,8 +156,8 @@ const normApplyOp: Op<[Tensor, Tensor, Tensor, Tensor], null> = {
       return sumColumns(cx, map(cx, "mul", { a: centred, b: dy }));
     };
     return [
-      xWanted ? dx : undefined,
-      scaleWanted ? ds : undefined,
+      xWanted ? dxAndDs : undefined,
+      ds,
       gainWanted ? dGain() : undefined,
       biasWanted ? sumColumns(cx, dy) : undefined,
     ];

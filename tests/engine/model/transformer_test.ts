@@ -16,7 +16,7 @@ import { runRefModel } from "../../reference/model.ts";
 import { readRefModel } from "../../reference/model_weights.ts";
 import { assertClose } from "../../support/assert_close.ts";
 import { goldenModelPath } from "../../support/golden.ts";
-import { gpuTest } from "../../support/gpu.ts";
+import { gpuTest, readBits } from "../../support/gpu.ts";
 import { tinyWithVocabulary } from "./large_vocabulary.ts";
 
 const tokens = [11, 3, 3, 60, 7];
@@ -94,6 +94,35 @@ gpuTest(
     using fused = model.forward(tokens);
     using watched = model.forward(tokens, { hooks: watchers([]) });
     assertClose(await fused.logits.read(), await watched.logits.read(), { rel: 2e-6 });
+  },
+);
+
+gpuTest(
+  "Model.forward() gives the same bits whoever looks between a product and what follows it",
+  async ({ gpu, arena }) => {
+    using model = await load(gpu);
+    const gradients = new Set<SlotKey>(["resid.post_emb/none"]);
+    const coefficients = Float32Array.from({ length: model.config.dVocab }, (_, v) => v % 5);
+    const resultsOf = async (hooks: Hook[], withTape: boolean) => {
+      const tape = withTape ? { tape: new Tape(), gradients } : {};
+      using run = model.forward(tokens, { hooks, ...tape });
+      if (tape.tape === undefined) return await readBits([run.logits]);
+      const loss = rowLosses(run.context, run.logits, [{ row: 4, kind: "linear", coefficients }]);
+      const embedded = run.slots.watched.get("resid.post_emb/none")!;
+      const found = tape.tape.backward(run.context, {
+        seeds: [[loss, arena.upload(Float32Array.of(1), [1], "seed")]],
+        wanted: new Set([embedded]),
+      });
+      return await readBits([run.logits, found.get(embedded)!]);
+    };
+    const between = ["resid.delta_attn", "mlp.pre_act", "resid.delta_mlp"] as const;
+    const looking = between.map((location): Hook => ({ location, pass: "forward", run() {} }));
+    for (const withTape of [false, true]) {
+      const fused = await resultsOf([], withTape);
+      for (const hooks of [looking, ...looking.map((hook) => [hook])]) {
+        assert.deepEqual(await resultsOf(hooks, withTape), fused);
+      }
+    }
   },
 );
 

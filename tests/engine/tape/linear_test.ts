@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 
 import { openGpu } from "../../../engine/gpu/gpu.ts";
+import { add, gelu } from "../../../engine/tape/ops/elementwise.ts";
 import { linear } from "../../../engine/tape/ops/linear.ts";
-import { Arena } from "../../../engine/tape/tensor.ts";
+import { Arena, type Tensor } from "../../../engine/tape/tensor.ts";
 import { reference } from "../../reference/mod.ts";
 import { assertClose } from "../../support/assert_close.ts";
 import { gpuTest, readBits, readRefs, recording, upload } from "../../support/gpu.ts";
@@ -99,6 +100,50 @@ gpuTest(
     }
   },
 );
+
+gpuTest(
+  "add() and gelu() of an affine map give the bits, gradients and tangents of two ops",
+  async ({ context }) => {
+    const [x, w, bias, addend, dy, t] = [[5, 13], [13, 8], [8], [5, 8], [5, 8], [5, 8]].map((
+      shape,
+      i,
+    ) => upload(context.arena, randomRef(shape, 1 + i)));
+    const affine = { x: x!, w: w!, bias: bias! };
+    const inputs = [x!, w!, bias!, addend!];
+    const resultsOf = (work: (cx: typeof context) => Tensor) => {
+      const cx = recording(context, inputs);
+      const y = work(cx);
+      const gradients = cx.tape.backward(cx, { seeds: [[y, dy!]], wanted: new Set(inputs) });
+      const tangent = cx.tape.forwardMode(cx, { tangents: [[addend!, t!]], output: y });
+      const untaped = work(context);
+      return [y, untaped, ...inputs.flatMap((input) => gradients.get(input) ?? []), tangent ?? y];
+    };
+    for (
+      const [one, two] of [
+        [
+          (cx: typeof context) => add(cx, addend!, affine),
+          (cx: typeof context) => add(cx, addend!, linear(cx, affine.x, affine)),
+        ],
+        [
+          (cx: typeof context) => gelu(cx, affine),
+          (cx: typeof context) => gelu(cx, linear(cx, affine.x, affine)),
+        ],
+      ] as const
+    ) {
+      assert.deepEqual(await readBits(resultsOf(one)), await readBits(resultsOf(two)));
+    }
+  },
+);
+
+gpuTest("linear() refuses an addend of another shape, naming it", ({ context }) => {
+  const x = upload(context.arena, randomRef([4, 5], 1));
+  const w = upload(context.arena, randomRef([5, 3], 2));
+  const addend = upload(context.arena, randomRef([3, 4], 3), "residual");
+  assert.throws(() => linear(context, x, { w, addend }), {
+    name: "ShapeError",
+    message: 'Cannot run linear() as addend must be [4, 3]: "residual" is [3, 4]',
+  });
+});
 
 gpuTest(
   "linear() gives the same values and gradients where the weight is larger than one binding",

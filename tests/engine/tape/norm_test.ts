@@ -77,3 +77,28 @@ gpuTest(
     assert.deepEqual(new Set(gotDx!.data), new Set([0]));
   },
 );
+
+gpuTest(
+  "normApply() gives the gradient of x, or of the scale, where the other is a constant",
+  async ({ context }) => {
+    const shape = [3, 5];
+    const inputs = [randomRef(shape, 1), positive([3, 1], 2), randomRef([5], 3), randomRef([5], 4)];
+    const dy = randomRef(shape, 5);
+    const [x, scale, gain, bias] = inputs.map((each) => upload(context.arena, each)) as [
+      ReturnType<typeof upload>,
+      ReturnType<typeof upload>,
+      ReturnType<typeof upload>,
+      ReturnType<typeof upload>,
+    ];
+    const gradientOf = (only: typeof x) => {
+      const cx = recording(context, [only]);
+      const y = normApply(cx, x, { scale, gain, bias });
+      const seeds = [[y, upload(cx.arena, dy)]] as const;
+      return cx.tape.backward(cx, { seeds, wanted: new Set([only]) }).get(only)!;
+    };
+    const [dx, ds] = await readRefs([gradientOf(x), gradientOf(scale)]);
+    const [wantDx, wantDs] = reference.norm_apply.vjp(inputs as never, {}, dy);
+    assertClose(dx!.data, wantDx.data);
+    assertClose(ds!.data, wantDs.data);
+  },
+);

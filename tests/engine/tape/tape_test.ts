@@ -209,3 +209,37 @@ gpuTest(
     assert.deepEqual({ live: after.live, pooled: after.pooled }, { live, pooled });
   },
 );
+
+gpuTest(
+  "Tape.backward() gives sums made in the kernels of the gradients the bits of later sums",
+  async ({ context }) => {
+    const upTo = (seed: number, ...shape: number[]) =>
+      upload(context.arena, randomRef(shape, seed));
+    const [x, gain, bias] = [upTo(1, 5, 12), upTo(2, 12), upTo(3, 12)];
+    const [w, wide, turned] = [upTo(4, 12, 12), upTo(5, 12, 36), upTo(6, 12, 12)];
+    const readers: ((cx: Context, x: Tensor) => Tensor)[] = [
+      (cx, x) => scale(cx, x, 3),
+      (cx, x) => linear(cx, x, { w, bias }),
+      (cx, x) => linear(cx, x, { w: wide, columns: { start: 12, count: 12 }, alpha: 0.3 }),
+      (cx, x) => linear(cx, x, { w: turned, transposed: true }),
+    ];
+    const gradientOf = (separate: boolean) => {
+      const cx = recording(context, [x]);
+      // A view's gradient is a tensor of its own, which the tape adds.
+      const read = (x: Tensor) => separate ? reshape(cx, x, x.shape) : x;
+      const ys = readers.map((reader) => reader(cx, read(x)));
+      const s = normScale(cx, read(x), 1e-5);
+      ys.push(normApply(cx, read(x), { scale: s, gain, bias }));
+      const seeds = ys.map((y, i) => [y, upTo(7 + i, 5, 12)] as const);
+      return cx.tape.backward(cx, { seeds, wanted: new Set([x]) }).get(x)!;
+    };
+    const before = context.gpu.counts().dispatches;
+    const inKernels = gradientOf(false);
+    const between = context.gpu.counts().dispatches;
+    const afterwards = gradientOf(true);
+    const after = context.gpu.counts().dispatches;
+    assert.ok(between - before < after - between, "nothing was added in a kernel");
+    const [got, want] = await readBits([inKernels, afterwards]);
+    assert.deepEqual(got, want);
+  },
+);
