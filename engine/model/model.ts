@@ -6,6 +6,7 @@
 
 import { RequestError } from "../errors.ts";
 import { type Gpu, openGpu } from "../gpu/gpu.ts";
+import { apart } from "../tape/apart.ts";
 import type { Context } from "../tape/op.ts";
 import { pack, type Packing } from "../tape/packing.ts";
 import { type Hook, type SlotKey, Slots } from "../tape/slots.ts";
@@ -159,7 +160,7 @@ export function createModel(
       return weightsArena.once(
         cx.gpu,
         name,
-        (arena) => arena.tidy(() => make({ gpu: arena.gpu, arena })),
+        (arena) => apart({ gpu: arena.gpu, arena }, (at): [Tensor] => [make(at)])[0],
       );
     },
     async autoencoder(name, layers) {
