@@ -107,6 +107,7 @@ export {
   type DeriveOptions,
   deriveScalars,
   type LayerDispatches,
+  type RecordedSequence,
   type RunStats,
   type ScalarRequest,
 } from "./derivers/derive.ts";

@@ -29,8 +29,8 @@ import type { ScalarName } from "./table.ts";
 /** A scalar to derive: its name, or its name and how. */
 export type ScalarRequest = ScalarName | DstRequest;
 
-/** What was derived for one sequence. */
-export interface DerivedSequence {
+/** What was derived for one sequence, before anything of it has been read. */
+export interface RecordedSequence {
   /** Ids of the tokens. */
   readonly tokens: readonly number[];
   /** Their texts. */
@@ -41,12 +41,16 @@ export interface DerivedSequence {
   readonly run: SequenceRun;
   /** Activations and gradients asked for under `saveActivations`. */
   readonly activations: ReadonlyMap<SlotRef, Tensor>;
+  /** What was asked for and cannot be computed, with the reason. */
+  readonly notComputable: readonly NotComputable[];
+}
+
+/** What was derived for one sequence. */
+export interface DerivedSequence extends RecordedSequence {
   /** In the loss's unit (logits, or a probability); `null` without a loss, or if it is NaN. */
   readonly loss: number | null;
   /** The traced activation; `null` without a trace. */
   readonly activationValueForBackwardPass: number | null;
-  /** What was asked for and cannot be computed, with the reason. */
-  readonly notComputable: readonly NotComputable[];
 }
 
 /** What a run cost. */
@@ -83,9 +87,11 @@ export interface LayerDispatches {
 }
 
 /** A request that was run. Dispose of it to give its memory back. */
-export interface DerivedRun extends DerivedSequence, Disposable {
+export interface DerivedRun<Alongside = undefined> extends DerivedSequence, Disposable {
   /** One entry for each sequence of the request; the run itself shows the first. */
   readonly sequences: readonly DerivedSequence[];
+  /** What {@linkcode DeriveOptions.alongside} gave. */
+  readonly alongside: Alongside;
   /** What it cost. */
   readonly stats: RunStats;
   /**
@@ -98,12 +104,17 @@ export interface DerivedRun extends DerivedSequence, Disposable {
 }
 
 /** How to run a request. */
-export interface DeriveOptions {
+export interface DeriveOptions<Alongside = undefined> {
   /**
    * Whether `stats.predictedBytes` is wanted, the default. The run is then rehearsed, which
    * takes less than a millisecond for each layer. With `maxMemoryBytes` it always is.
    */
   readonly predict?: boolean;
+  /**
+   * What else to read of the run, such as `([{ scalars }]) => scalars.topk(10)`: what it reads
+   * before it first waits comes in the same transfer as the losses.
+   */
+  readonly alongside?: (sequences: readonly RecordedSequence[]) => Alongside | Promise<Alongside>;
 }
 
 /**
@@ -116,11 +127,11 @@ export interface DeriveOptions {
  * @throws {GpuError} if it needs more memory than `maxMemoryBytes` of `openGpu` leaves: before
  * anything is allocated, naming what takes the most and what would shrink it.
  */
-export async function deriveScalars(
+export async function deriveScalars<Alongside = undefined>(
   model: Model,
   request: DeriveRequestInput | OneSequenceInput,
-  { predict = true }: DeriveOptions = {},
-): Promise<DerivedRun> {
+  { predict = true, alongside: readAlongside }: DeriveOptions<Alongside> = {},
+): Promise<DerivedRun<Alongside>> {
   const started = performance.now();
   const parsed = parseDeriveRequest(asBatch(request), request.name ?? "request");
   const autoencoders: Autoencoder[] = [];
@@ -147,26 +158,30 @@ export async function deriveScalars(
     const heldBytes = gpu.memory().live - before.live;
     const after = gpu.counts(); // now, as other runs may go on while this one is read
     const { losses, traced, runs, stores, countsAfterForward, countsAfterBackward } = result;
-    const single = [...losses, ...traced].filter((value) => value !== undefined);
-    const numbers = new Map<Tensor, number>();
-    (await readTensors(single)).forEach((values, i) => numbers.set(single[i]!, values[0]!));
-    const numberOf = (tensor: Tensor | undefined) => {
-      const value = tensor && numbers.get(tensor);
-      return value === undefined || Number.isNaN(value) ? null : value;
-    };
-    const sequences = plan.sequences.map((planned, s): DerivedSequence => ({
+    const recorded = plan.sequences.map((planned, s): RecordedSequence => ({
       tokens: planned.tokens,
       tokenStrings: planned.tokens.map((token) => model.tokenizer.token(token)),
       scalars: stores[s]!,
       run: runs[s]!,
       activations: new Map(planned.saved.map((slot) => [slot, runs[s]!.activation(slot)])),
+      notComputable: planned.notComputable,
+    }));
+    const single = [...losses, ...traced].filter((value) => value !== undefined);
+    const [read, alongside] = await Promise.all([readTensors(single), readAlongside?.(recorded)]);
+    const numbers = new Map(single.map((tensor, i) => [tensor, read[i]![0]!]));
+    const numberOf = (tensor: Tensor | undefined) => {
+      const value = tensor && numbers.get(tensor);
+      return value === undefined || Number.isNaN(value) ? null : value;
+    };
+    const sequences = recorded.map((sequence, s): DerivedSequence => ({
+      ...sequence,
       loss: numberOf(losses[s]),
       activationValueForBackwardPass: numberOf(traced[s]),
-      notComputable: planned.notComputable,
     }));
     return {
       ...sequences[0]!,
       sequences,
+      alongside: alongside as Alongside,
       stats: {
         milliseconds: performance.now() - started,
         predictedBytes,

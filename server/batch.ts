@@ -1,11 +1,11 @@
 /**
- * Runs a batch and answers its specs. One run of the model, then two transfers: the
- * candidates for the top nodes, and all that depends on which nodes they are.
+ * Runs a batch and answers its specs. One run of the model, and two transfers: the losses
+ * with the candidates for the top nodes, and all that depends on which nodes they are.
  *
  * @module
  */
 
-import { type DerivedSequence, deriveScalars } from "../derivers/derive.ts";
+import { type DerivedSequence, deriveScalars, type RecordedSequence } from "../derivers/derive.ts";
 import { unionOfNodes } from "../derivers/groups.ts";
 import type { NodeIndex } from "../derivers/request.ts";
 import type { ScalarStore, ScalarTensor } from "../derivers/scalar_store.ts";
@@ -45,14 +45,11 @@ export async function answerBatch(
       dsts: [...dsts],
       saveActivations: [...keeps],
     })),
-  }, { predict: false });
-  const refused = run.sequences.flatMap(({ notComputable }) => notComputable)[0];
-  if (refused !== undefined) throw new RequestError(refused.error, refused.message);
-
-  const stores = run.sequences.map((sequence, s) =>
-    plans[s]!.logitsOnDemand ? withLogits(sequence) : sequence.scalars
-  );
-  const found = await settled(plans.map(({ topK }, s) => findNodes(topK, stores[s]!)));
+  }, {
+    predict: false,
+    alongside: (sequences) => findAll(plans, sequences),
+  });
+  const { stores, found } = run.alongside;
   const nodesByName = uniteNodes(found);
   const data = await settled(
     plans.map((plan, s) =>
@@ -80,6 +77,17 @@ export async function answerBatch(
       processingResponseDataByName,
     })),
   };
+}
+
+/** Finds the top nodes of each sequence; all in one wait. */
+async function findAll(plans: readonly SubPlan[], sequences: readonly RecordedSequence[]) {
+  const refused = sequences.flatMap(({ notComputable }) => notComputable)[0];
+  if (refused !== undefined) throw new RequestError(refused.error, refused.message);
+  const stores = sequences.map((sequence, s) =>
+    plans[s]!.logitsOnDemand ? withLogits(sequence) : sequence.scalars
+  );
+  const found = await settled(plans.map(({ topK }, s) => findNodes(topK, stores[s]!)));
+  return { stores, found };
 }
 
 /** Of each spec, by its name, the nodes of all prompts. */

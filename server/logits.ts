@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { DerivedSequence } from "../derivers/derive.ts";
+import type { RecordedSequence } from "../derivers/derive.ts";
 import { RowsOnDemand } from "../derivers/rows_on_demand.ts";
 import { ScalarStore, type ScalarTensor } from "../derivers/scalar_store.ts";
 import type { ScalarName } from "../derivers/table.ts";
@@ -46,7 +46,7 @@ export function areLogitsOnDemand(
 }
 
 /** The scalars of a sequence, and its logits on demand. */
-export function withLogits({ run, scalars }: DerivedSequence): ScalarStore<ScalarTensor> {
+export function withLogits({ run, scalars }: RecordedSequence): ScalarStore<ScalarTensor> {
   const { cx, model, facts: { nTokens, dVocab } } = run;
   const y = run.activation({ location: "resid.post_ln_f", layer: null, pass: "forward" });
   const store = new ScalarStore<ScalarTensor>();

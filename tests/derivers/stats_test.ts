@@ -63,3 +63,31 @@ gpuTest(
     assert.deepEqual(column(forward, "backward"), Array(last + 1).fill(0));
   },
 );
+
+gpuTest("deriveScalars() reads what is asked for alongside in its own transfer", async (test) => {
+  const model = await goldenModel(test.gpu, "tiny");
+  const request = requestOf([[1, 2, 3], [4, 5]], [{ dst: "mlp_act_times_grad" }]);
+  const { reads } = test.gpu.counts();
+  using run = await deriveScalars(model, request, {
+    alongside: (sequences) => Promise.all(sequences.map(({ scalars }) => scalars.topk(3))),
+  });
+  assert.equal(test.gpu.counts().reads, reads + 1);
+  for (const [s, { loss, scalars }] of run.sequences.entries()) {
+    assert.ok(Number.isFinite(loss));
+    assert.deepEqual(run.alongside[s], await scalars.topk(3));
+  }
+});
+
+gpuTest("deriveScalars() gives its memory back if what is alongside fails", async (test) => {
+  const model = await goldenModel(test.gpu, "tiny");
+  const { live } = test.gpu.memory();
+  const fault = new Error("no");
+  for (const alongside of [() => Promise.reject(fault), () => raise(fault)]) {
+    await assert.rejects(deriveScalars(model, requestOf([[1]], []), { alongside }), fault);
+    assert.equal(test.gpu.memory().live, live);
+  }
+});
+
+function raise(fault: Error): never {
+  throw fault;
+}
