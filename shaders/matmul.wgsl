@@ -32,7 +32,6 @@ struct Params {
   bias_offset: u32,
   flags: u32, // HAS_BIAS | HAS_ADDEND
   alpha: f32,
-  b_fold: u32, // matmul_texture.wgsl: rows of B in one fold of its texture
 }
 
 const HAS_BIAS = 1u;

@@ -5,120 +5,115 @@
 // One workgroup of LANES invocations makes ROWS x 128 outputs; an invocation
 // makes ROWS x 16. Grid: x = ceil(M / ROWS), y = ceil(N / 128).
 //
-// A matrix [rows, columns] is a texture of ceil(columns / 4) by `rows` texels, four
-// columns a texel. One with more rows than a texture may be high is folded: each
-// b_fold rows more stand to the right of the rows before them. b_fold is a
-// multiple of 4, and at least the number of rows where nothing is folded.
+// A matrix [rows, columns] is packed in panels of 128 columns: four columns a texel, 32
+// texels a row, the rows of a panel one after another, then the next panel. So what a tile
+// reads one after another lies so in memory, whichever way it goes. Zeros fill panels up to
+// 128 columns and a multiple of 16 rows: fma(0, 0, acc) is acc. Texel t of all these is at
+// (t mod WIDTH, t / WIDTH) of the texture.
 //   matmul_texture_nn  a_texture: A [M, K], b_texture: B [K, N]
 //   matmul_texture_nt  a_texture: A [M, K], b_texture: B [N, K], a weight just as nn reads it
-// A is not folded. For TN, pack A transposed. Offsets and leading dimensions of
-// A and B do not count here, but b_offset is the first row of B (a multiple of 4 for nn).
+// For TN, pack A transposed. Offsets and leading dimensions of A and B do not count here.
 //
-// matmul_pack writes the texture of the matrix at a_offset: [m, k] with lda, or with
-// TRANSPOSE its transpose, [k, m] with lda. One workgroup packs LANES x 16
-// texels. Grid: x = ceil(ceil(K / 4) / LANES), y = ceil(M / 16). Zeros follow the last
-// column, so that sums need no steps of one k at their end: fma(0, b, acc) is acc.
+// matmul_pack packs the matrix at a_offset: [m, k] with lda, or with TRANSPOSE its
+// transpose, [k, m] with lda. One workgroup packs LANES x 16 texels. Grid:
+// x = 4 ceil(K / 128), y = ceil(M / 16).
 
 override TRANSPOSE: bool = false;
+
+const WIDTH = 2048u; // texels: 64 rows of a panel, so that no 16 of them are on two rows
+const ACROSS = 32u; // texels of a panel's row
 
 @group(0) @binding(5) var a_texture: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(6) var b_texture: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(7) var packed: texture_storage_2d<rgba32float, write>;
 
-// Rows i .. i + 15 of A at k .. k + 3. Rows past the last repeat it: they are not stored.
-fn a_texels(i: u32, k: u32) -> Column {
-  let last = p.m - 1u;
+fn filled_up(rows: u32) -> u32 {
+  return (rows + 15u) / 16u * 16u;
+}
+
+// Where a row of a panel begins, in the texture of a matrix of so many rows.
+fn start_of(panel: u32, row: u32, rows: u32) -> vec2u {
+  let t = (panel * filled_up(rows) + row) * ACROSS;
+  return vec2u(t % WIDTH, t / WIDTH);
+}
+
+// Texels of k in the panel.
+fn steps_in(panel: u32) -> u32 {
+  return min((p.k + 3u) / 4u - panel * ACROSS, ACROSS);
+}
+
+// Four values of k of ROWS rows of A, the first row's at `at`.
+fn a_texels(at: vec2u) -> Column {
   var out: Column;
-  out[0] = textureLoad(a_texture, vec2u(k / 4u, min(i, last)));
+  out[0] = textureLoad(a_texture, at);
   if (ROWS > 1u) {
-    out[1] = textureLoad(a_texture, vec2u(k / 4u, min(i + 1u, last)));
-    out[2] = textureLoad(a_texture, vec2u(k / 4u, min(i + 2u, last)));
-    out[3] = textureLoad(a_texture, vec2u(k / 4u, min(i + 3u, last)));
+    out[1] = textureLoad(a_texture, at + vec2u(ACROSS, 0u));
+    out[2] = textureLoad(a_texture, at + vec2u(2u * ACROSS, 0u));
+    out[3] = textureLoad(a_texture, at + vec2u(3u * ACROSS, 0u));
   }
   if (ROWS > 4u) {
-    out[4] = textureLoad(a_texture, vec2u(k / 4u, min(i + 4u, last)));
-    out[5] = textureLoad(a_texture, vec2u(k / 4u, min(i + 5u, last)));
-    out[6] = textureLoad(a_texture, vec2u(k / 4u, min(i + 6u, last)));
-    out[7] = textureLoad(a_texture, vec2u(k / 4u, min(i + 7u, last)));
+    out[4] = textureLoad(a_texture, at + vec2u(4u * ACROSS, 0u));
+    out[5] = textureLoad(a_texture, at + vec2u(5u * ACROSS, 0u));
+    out[6] = textureLoad(a_texture, at + vec2u(6u * ACROSS, 0u));
+    out[7] = textureLoad(a_texture, at + vec2u(7u * ACROSS, 0u));
   }
   if (ROWS > 8u) {
-    out[8] = textureLoad(a_texture, vec2u(k / 4u, min(i + 8u, last)));
-    out[9] = textureLoad(a_texture, vec2u(k / 4u, min(i + 9u, last)));
-    out[10] = textureLoad(a_texture, vec2u(k / 4u, min(i + 10u, last)));
-    out[11] = textureLoad(a_texture, vec2u(k / 4u, min(i + 11u, last)));
-    out[12] = textureLoad(a_texture, vec2u(k / 4u, min(i + 12u, last)));
-    out[13] = textureLoad(a_texture, vec2u(k / 4u, min(i + 13u, last)));
-    out[14] = textureLoad(a_texture, vec2u(k / 4u, min(i + 14u, last)));
-    out[15] = textureLoad(a_texture, vec2u(k / 4u, min(i + 15u, last)));
+    out[8] = textureLoad(a_texture, at + vec2u(8u * ACROSS, 0u));
+    out[9] = textureLoad(a_texture, at + vec2u(9u * ACROSS, 0u));
+    out[10] = textureLoad(a_texture, at + vec2u(10u * ACROSS, 0u));
+    out[11] = textureLoad(a_texture, at + vec2u(11u * ACROSS, 0u));
+    out[12] = textureLoad(a_texture, at + vec2u(12u * ACROSS, 0u));
+    out[13] = textureLoad(a_texture, at + vec2u(13u * ACROSS, 0u));
+    out[14] = textureLoad(a_texture, at + vec2u(14u * ACROSS, 0u));
+    out[15] = textureLoad(a_texture, at + vec2u(15u * ACROSS, 0u));
   }
   return out;
 }
 
-// Row `at.y` of B, its texels starting at.x texels to the right.
-fn b_row(at: vec2u, x: vec4u) -> Row {
+// A row of B in a panel: the invocation's groups of columns are LANES texels apart.
+fn b_row(at: vec2u) -> Row {
   return Row(
-    textureLoad(b_texture, vec2u(at.x + x.x, at.y)),
-    textureLoad(b_texture, vec2u(at.x + x.y, at.y)),
-    textureLoad(b_texture, vec2u(at.x + x.z, at.y)),
-    textureLoad(b_texture, vec2u(at.x + x.w, at.y)),
+    textureLoad(b_texture, at),
+    textureLoad(b_texture, at + vec2u(LANES, 0u)),
+    textureLoad(b_texture, at + vec2u(2u * LANES, 0u)),
+    textureLoad(b_texture, at + vec2u(3u * LANES, 0u)),
   );
 }
 
-// Four rows of B; rows past the `last` of them repeat it, as A is 0 there.
-fn b_strip(at: vec2u, x: vec4u, last: u32) -> Strip {
+fn b_strip(at: vec2u) -> Strip {
   return Strip(
-    b_row(at, x),
-    b_row(at + vec2u(0u, min(1u, last)), x),
-    b_row(at + vec2u(0u, min(2u, last)), x),
-    b_row(at + vec2u(0u, min(3u, last)), x),
+    b_row(at),
+    b_row(at + vec2u(ACROSS, 0u)),
+    b_row(at + vec2u(2u * ACROSS, 0u)),
+    b_row(at + vec2u(3u * ACROSS, 0u)),
   );
 }
 
 @compute @workgroup_size(LANES)
 fn matmul_texture_nn(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) local: vec3u) {
   let i = workgroup.x * ROWS;
-  let j = columns(workgroup, local.x);
-  let width = (p.n + 3u) / 4u;
-  let x = min(j / 4u, vec4u(width - 1u));
-  var at = vec2u(p.b_offset / p.b_fold * width, p.b_offset % p.b_fold);
+  var b_at = start_of(workgroup.y, 0u, p.k);
   var tile: Tile;
-  for (var k = 0u; k < p.k; k += 4u) {
-    step4(&tile, a_texels(i, k), b_strip(at, x, p.k - 1u - k));
-    at.y += 4u;
-    if (at.y >= p.b_fold) {
-      at = vec2u(at.x + width, 0u);
+  for (var panel = 0u; panel * 4u * ACROSS < p.k; panel++) {
+    let a_at = start_of(panel, i, p.m);
+    for (var q = 0u; q < steps_in(panel); q++) {
+      step4(&tile, a_texels(a_at + vec2u(q, 0u)), b_strip(b_at + vec2u(local.x, 0u)));
+      b_at.x += 4u * ACROSS;
+      if (b_at.x == WIDTH) {
+        b_at = vec2u(0u, b_at.y + 1u);
+      }
     }
   }
-  store_tile(i, j, &tile);
+  store_tile(i, columns(workgroup, local.x), &tile);
 }
 
-// Where row j + b_offset of B [N, K] begins; the last one for all after it.
-fn b_start(j: u32) -> vec2u {
-  let row = p.b_offset + min(j, p.n - 1u);
-  return vec2u(row / p.b_fold * ((p.k + 3u) / 4u), row % p.b_fold);
-}
-
-// Where rows j .. j + 3 of B begin: x of each, y of each.
-struct Starts {
-  x: vec4u,
-  y: vec4u,
-}
-
-fn b_starts(j: u32) -> Starts {
-  let s0 = b_start(j);
-  let s1 = b_start(j + 1u);
-  let s2 = b_start(j + 2u);
-  let s3 = b_start(j + 3u);
-  return Starts(vec4u(s0.x, s1.x, s2.x, s3.x), vec4u(s0.y, s1.y, s2.y, s3.y));
-}
-
-// Four rows of B at k .. k + 3, as columns.
-fn b_columns4(at: Starts, k: u32) -> mat4x4f {
+// Rows j .. j + 3 of B at four values of k, as columns; row j's at `at`.
+fn b_columns4(at: vec2u) -> mat4x4f {
   return transpose(mat4x4f(
-    textureLoad(b_texture, vec2u(at.x.x + k / 4u, at.y.x)),
-    textureLoad(b_texture, vec2u(at.x.y + k / 4u, at.y.y)),
-    textureLoad(b_texture, vec2u(at.x.z + k / 4u, at.y.z)),
-    textureLoad(b_texture, vec2u(at.x.w + k / 4u, at.y.w)),
+    textureLoad(b_texture, at),
+    textureLoad(b_texture, at + vec2u(ACROSS, 0u)),
+    textureLoad(b_texture, at + vec2u(2u * ACROSS, 0u)),
+    textureLoad(b_texture, at + vec2u(3u * ACROSS, 0u)),
   ));
 }
 
@@ -126,19 +121,25 @@ fn b_columns4(at: Starts, k: u32) -> mat4x4f {
 fn matmul_texture_nt(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) local: vec3u) {
   let i = workgroup.x * ROWS;
   let j = columns(workgroup, local.x);
-  let s0 = b_starts(j.x);
-  let s1 = b_starts(j.y);
-  let s2 = b_starts(j.z);
-  let s3 = b_starts(j.w);
+  let row = min(j, vec4u(filled_up(p.n) - 4u));
   var tile: Tile;
-  for (var k = 0u; k < p.k; k += 4u) {
-    step4(&tile, a_texels(i, k), strip(b_columns4(s0, k), b_columns4(s1, k), b_columns4(s2, k), b_columns4(s3, k)));
+  for (var panel = 0u; panel * 4u * ACROSS < p.k; panel++) {
+    let a_at = start_of(panel, i, p.m);
+    let s0 = start_of(panel, row.x, p.n);
+    let s1 = start_of(panel, row.y, p.n);
+    let s2 = start_of(panel, row.z, p.n);
+    let s3 = start_of(panel, row.w, p.n);
+    for (var q = 0u; q < steps_in(panel); q++) {
+      let to = vec2u(q, 0u);
+      let b = strip(b_columns4(s0 + to), b_columns4(s1 + to), b_columns4(s2 + to), b_columns4(s3 + to));
+      step4(&tile, a_texels(a_at + to), b);
+    }
   }
   store_tile(i, j, &tile);
 }
 
 fn element(row: u32, column: u32) -> f32 {
-  if (column >= p.k) {
+  if (row >= p.m || column >= p.k) {
     return 0.0;
   }
   return a[p.a_offset + select(row * p.lda + column, column * p.lda + row, TRANSPOSE)];
@@ -147,13 +148,12 @@ fn element(row: u32, column: u32) -> f32 {
 @compute @workgroup_size(LANES)
 fn matmul_pack(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) local: vec3u) {
   let x = workgroup.x * LANES + local.x;
-  let k = 4u * x;
-  if (k >= p.k) {
-    return;
-  }
-  for (var row = workgroup.y * 16u; row < min(workgroup.y * 16u + 16u, p.m); row++) {
+  let first = workgroup.y * 16u;
+  var at = start_of(x / ACROSS, first, p.m) + vec2u(x % ACROSS, 0u);
+  for (var row = first; row < first + 16u; row++) {
+    let k = 4u * x;
     let value = vec4f(element(row, k), element(row, k + 1u), element(row, k + 2u), element(row, k + 3u));
-    let at = vec2u(row / p.b_fold * ((p.k + 3u) / 4u) + x, row % p.b_fold);
     textureStore(packed, at, value);
+    at.x += ACROSS;
   }
 }

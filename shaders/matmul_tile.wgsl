@@ -116,10 +116,8 @@ fn strip(g0: mat4x4f, g1: mat4x4f, g2: mat4x4f, g3: mat4x4f) -> Strip {
   );
 }
 
-// Moves every row of the tile up by one, and the first to the end, its groups up by one
-// likewise: after ROWS turns each row is back in its place, its next group the first.
-fn turn(tile: ptr<function, Tile>) {
-  let first = (*tile)[0];
+// Moves every row of the tile up by one.
+fn shift(tile: ptr<function, Tile>) {
   if (ROWS > 1u) {
     (*tile)[0] = (*tile)[1];
     (*tile)[1] = (*tile)[2];
@@ -141,19 +139,21 @@ fn turn(tile: ptr<function, Tile>) {
     (*tile)[13] = (*tile)[14];
     (*tile)[14] = (*tile)[15];
   }
-  (*tile)[ROWS - 1u] = Row(first.g1, first.g2, first.g3, first.g0);
 }
 
-// Writes the tile whose first row is i. Always the first group of the first row, and then
-// a turn: with a copy of `store` for each, llvmpipe would compile for seconds.
+// Writes the tile whose first row is i. Always the first row and then a shift:
+// sixteen copies of `store` would make llvmpipe compile for seconds.
 fn store_tile(i: u32, j: vec4u, tile: ptr<function, Tile>) {
-  var columns = j;
-  for (var group = 0u; group < 4u; group++) {
-    let bias = bias_at(columns.x);
-    for (var row = i; row < i + ROWS; row++) {
-      store(row, columns.x, (*tile)[0].g0, bias);
-      turn(tile);
-    }
-    columns = columns.yzwx;
+  let bias0 = bias_at(j.x);
+  let bias1 = bias_at(j.y);
+  let bias2 = bias_at(j.z);
+  let bias3 = bias_at(j.w);
+  for (var row = i; row < min(i + ROWS, p.m); row++) {
+    let sum = (*tile)[0];
+    store(row, j.x, sum.g0, bias0);
+    store(row, j.y, sum.g1, bias1);
+    store(row, j.z, sum.g2, bias2);
+    store(row, j.w, sum.g3, bias3);
+    shift(tile);
   }
 }

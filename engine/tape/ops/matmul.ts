@@ -136,7 +136,6 @@ function* launchesOf(cx: Context, product: Product, out: Tensor): Generator<Laun
         flags: (bias !== undefined && (overN || first === 0) ? 1 : 0) |
           (addend !== undefined ? 2 : 0),
         alpha,
-        bFold: 0,
       },
     };
     if (overN) continue;

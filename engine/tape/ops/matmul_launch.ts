@@ -22,7 +22,6 @@ export const matmulUniforms = {
   biasOffset: "u32",
   flags: "u32",
   alpha: "f32",
-  bFold: "u32",
 } as const;
 
 /** The bindings of the kernels, in order. */

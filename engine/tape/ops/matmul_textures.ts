@@ -8,7 +8,6 @@
 
 import { wgsl } from "../../../shaders/mod.ts";
 import { kernelFamily, variant } from "../../gpu/kernel.ts";
-import type { Recorder } from "../../gpu/recorder.ts";
 import type { Bound } from "../../gpu/pipelines.ts";
 import { sizeClass, type Texture } from "../../gpu/pool.ts";
 import type { Context } from "../op.ts";
@@ -42,7 +41,6 @@ const unused = {
   biasOffset: 0,
   flags: 0,
   alpha: 0,
-  bFold: 1,
 };
 
 /** Part of a matrix in a buffer. */
@@ -56,34 +54,32 @@ interface Part {
   readonly transposed?: boolean;
 }
 
-/** Writes a part of a matrix, four columns a texel, folded every `fold` rows. */
+/** Texels of a texture's row, of a panel's row, and rows that panels are filled up to. */
+const [width, across, together] = [2048, 32, 16];
+
+/** Rows of the texture of a matrix that is packed in panels. */
+function heightOf({ rows, columns }: Pick<Part, "rows" | "columns">): number {
+  const panels = Math.ceil(columns / (4 * across));
+  return Math.ceil(panels * Math.ceil(rows / together) * together * across / width);
+}
+
+/** Writes a part of a matrix into a texture, in panels: see `matmul_texture.wgsl`. */
 function packInto(
   { gpu }: Context,
   { bound, rows, columns, offset, pitch, transposed = false }: Part,
-  { texture, fold }: { texture: Texture; fold: number },
+  texture: Texture,
 ): void {
   gpu.dispatch(variant(packKernel, { TRANSPOSE: Number(transposed) }), {
     bind: { a: bound, packed: texture },
-    uniforms: { ...unused, m: rows, k: columns, aOffset: offset, lda: pitch, bFold: fold },
-    workgroups: [Math.ceil(columns / 4 / 8), Math.ceil(rows / 16)],
+    uniforms: { ...unused, m: rows, k: columns, aOffset: offset, lda: pitch },
+    workgroups: [4 * Math.ceil(columns / (4 * across)), Math.ceil(rows / together)],
   });
 }
 
-/**
- * A texture for rows of so many texels, and a few more: rows begin an odd number of cache lines
- * of four texels apart, as with a power of two all rows of a tile want the same few cache sets.
- */
-function spreadTexture(arena: Arena, texels: number, height: number): Texture {
-  const width = 8 * Math.ceil((texels - 4) / 8) + 4;
-  return arena.texture(Math.max(texels, Math.min(width, arena.gpu.facts.maxTextureSide)), height);
-}
-
-/** A texture of B, folded where its rows are more than a texture may be high. */
-function packedB(cx: Context, arena: Arena, { part, fold }: { part: Part; fold: number }): Texture {
-  const { rows, columns } = part;
-  const texels = Math.ceil(columns / 4) * Math.ceil(rows / fold);
-  const texture = spreadTexture(arena, texels, Math.min(rows, fold));
-  packInto(cx, part, { texture, fold });
+/** A texture of B. */
+function packedB(cx: Context, arena: Arena, part: Part): Texture {
+  const texture = arena.texture(width, heightOf(part));
+  packInto(cx, part, texture);
   return texture;
 }
 
@@ -91,12 +87,12 @@ function packedB(cx: Context, arena: Arena, { part, fold }: { part: Part; fold: 
 function packedConstant(
   cx: Context,
   b: Tensor,
-  { firstRow, ...how }: { part: Part; firstRow: number; fold: number },
+  { part, firstRow }: { part: Part; firstRow: number },
 ): Texture {
-  const { rows, columns, offset, pitch } = how.part;
+  const { rows, columns, offset, pitch } = part;
   const { id, generation } = b.block;
   const key = ["texture", id, generation, firstRow, rows, offset % pitch, pitch, columns].join();
-  return b.arena.once(cx.gpu, key, (arena) => packedB(cx, arena, how));
+  return b.arena.once(cx.gpu, key, (arena) => packedB(cx, arena, part));
 }
 
 /** The operand packed last in each arena: queries, keys and values have theirs in common. */
@@ -109,39 +105,35 @@ function packedOperand(cx: Context, { block }: Tensor, part: Omit<Part, "bound">
   const last = packedLast.get(cx.arena);
   if (last?.key === key) return last.texture;
   if (last !== undefined) cx.arena.freeTexture(last.texture);
-  // As high as the size class of its rows, so that prompts of other lengths share it.
-  const texture = spreadTexture(cx.arena, Math.ceil(columns / 4), sizeClass(16 * rows) / 16);
-  packInto(cx, { bound: block, ...part }, { texture, fold: Math.ceil(rows / 4) * 4 });
+  // As high as the size class of its height, so that prompts of other lengths share it.
+  const texture = cx.arena.texture(width, sizeClass(16 * heightOf(part)) / 16);
+  packInto(cx, { bound: block, ...part }, texture);
   packedLast.set(cx.arena, { key, texture });
   return texture;
 }
 
-function sizesOf({ facts }: Recorder, { layout, uniforms: { m, n, k } }: Launch) {
-  const [rows, columns] = layout === "NT" ? [n, k] : [k, n];
-  const side = facts.maxTextureSide;
-  const fold = Math.min(Math.ceil(rows / 4) * 4, side - side % 4);
-  const texels = Math.ceil(columns / 4) * Math.ceil(rows / fold);
-  return { rows, columns, fold, fit: Math.max(m, Math.ceil(k / 4), texels) <= side };
+function bSizeOf({ layout, uniforms: { n, k } }: Launch): { rows: number; columns: number } {
+  return layout === "NT" ? { rows: n, columns: k } : { rows: k, columns: n };
 }
 
 /** Whether textures can be so large, and packing the operands takes less than they save. */
 export function suitsTextures({ gpu }: Context, launch: Launch): boolean {
-  const { layout, b, uniforms: { m } } = launch;
+  const { layout, b, uniforms: { m, k } } = launch;
   // TN has no kernel that reads buffers by fours: only weight gradients need it, by many rows.
   const pays = layout === "TN" || b.arena.constant || m >= matmulTuning.packedFrom;
-  return pays && sizesOf(gpu, launch).fit;
+  const height = Math.max(heightOf({ rows: m, columns: k }), heightOf(bSizeOf(launch)));
+  return pays && Math.max(width, height) <= gpu.facts.maxTextureSide;
 }
 
 /** Runs a launch whose operands fit textures. */
 export function multiplyTextures(cx: Context, launch: Launch): void {
   const { layout, a, b, bBound, bFirstRow, bias, c, addend, gelu, uniforms } = launch;
   const { m, n, k, lda, ldb, aOffset, bOffset } = uniforms;
-  const { rows, columns, fold } = sizesOf(cx.gpu, launch);
-  const part = { bound: bBound, rows, columns, offset: bOffset, pitch: ldb };
+  const part = { bound: bBound, ...bSizeOf(launch), offset: bOffset, pitch: ldb };
   const isConstant = b.arena.constant;
   const bTexture = isConstant
-    ? packedConstant(cx, b, { part, firstRow: bFirstRow, fold })
-    : packedB(cx, cx.arena, { part, fold });
+    ? packedConstant(cx, b, { part, firstRow: bFirstRow })
+    : packedB(cx, cx.arena, part);
   const aTexture = packedOperand(cx, a, {
     rows: m,
     columns: k,
@@ -153,7 +145,7 @@ export function multiplyTextures(cx: Context, launch: Launch): void {
   const shape = { ROWS: tileRows, GELU: Number(gelu) };
   cx.gpu.dispatch(variant(kernels[layout === "NT" ? "NT" : "NN"], shape), {
     bind: { bias: bias.block, c: c.block, aTexture, bTexture, addend: addend.block },
-    uniforms: { ...uniforms, bOffset: 0, bFold: fold },
+    uniforms,
     workgroups: [Math.ceil(m / tileRows), Math.ceil(n / 128)],
   });
   if (!isConstant) cx.arena.freeTexture(bTexture);
