@@ -54,7 +54,7 @@ interface Part {
   readonly transposed?: boolean;
 }
 
-/** Texels of a texture's row, of a panel's row, and rows that panels are filled up to. */
+/** Texels of a texture's row, of a panel's row, and rows panels are filled up to: as in the WGSL. */
 const [width, across, together] = [2048, 32, 16];
 
 /** Rows of the texture of a matrix that is packed in panels. */

@@ -1,9 +1,7 @@
 import assert from "node:assert/strict";
 
-import { deriveScalars } from "../../../derivers/derive.ts";
-import type { OneSequenceInput } from "../../../derivers/request.ts";
 import { RequestError } from "../../../engine/errors.ts";
-import { type Gpu, openGpu } from "../../../engine/gpu/gpu.ts";
+import type { Gpu } from "../../../engine/gpu/gpu.ts";
 import { loadModel } from "../../../engine/model/model.ts";
 import { locationNames, locations } from "../../../engine/tape/locations.ts";
 import { rowLosses } from "../../../engine/tape/ops/loss.ts";
@@ -11,13 +9,12 @@ import { scale } from "../../../engine/tape/ops/elementwise.ts";
 import { overwrite } from "../../../engine/tape/ops/slice.ts";
 import { type Hook, type SlotKey, slotKey } from "../../../engine/tape/slots.ts";
 import { Tape } from "../../../engine/tape/tape.ts";
-import { readTensors, type Tensor } from "../../../engine/tape/tensor.ts";
+import { readTensors } from "../../../engine/tape/tensor.ts";
 import { runRefModel } from "../../reference/model.ts";
 import { readRefModel } from "../../reference/model_weights.ts";
 import { assertClose } from "../../support/assert_close.ts";
 import { goldenModelPath } from "../../support/golden.ts";
 import { gpuTest, readBits } from "../../support/gpu.ts";
-import { tinyWithVocabulary } from "./large_vocabulary.ts";
 
 const tokens = [11, 3, 3, 60, 7];
 
@@ -234,54 +231,6 @@ gpuTest(
     for (const wrong of [[], [97], [-1], Array.from({ length: 33 }, () => 1)]) {
       assert.throws(() => model.forward(wrong), RequestError);
     }
-  },
-);
-
-gpuTest(
-  "deriveScalars() gives the same where the vocabulary exceeds a binding",
-  async ({ gpu }) => {
-    const dVocab = 5000;
-    const folder = tinyWithVocabulary(dVocab);
-    // wte and lm_head are 640,000 bytes each: two pieces
-    using limited = await openGpu({ maxBindingBytes: 2 ** 19 });
-    using whole = await loadModel(folder, { gpu });
-    using pieces = await loadModel(folder, { gpu: limited });
-    const activationIndexForFakeGrad = {
-      activationLocationType: "mlp.post_act",
-      passType: "forward",
-      layerIndex: 1,
-      tensorIndices: ["All", 5],
-    } as const;
-    const saved = ["resid.post_emb", "logits", "mlp.post_act"] as const;
-    const request: OneSequenceInput = {
-      tokens: [4999, 0, 2500, 4096, 4999],
-      lossFnConfig: { name: "probs", targetTokens: ["<4998>", "<1>"] },
-      dsts: [
-        "logits",
-        "token_attribution",
-        "resid_post_embedding_proj_to_final_residual_grad",
-        { dst: "vocab_token_write_to_input_direction", config: { activationIndexForFakeGrad } },
-      ],
-      saveActivations: saved.flatMap((activationLocationType) =>
-        (["forward", "backward"] as const).map((passType) => ({ activationLocationType, passType }))
-      ),
-    };
-    using want = await deriveScalars(whole, request);
-    using got = await deriveScalars(pieces, request);
-    assert.deepEqual([got.notComputable, want.notComputable], [[], []]);
-    assertClose([got.loss!], [want.loss!], { label: "loss" });
-    const tensorsOf = ({ scalars, activations }: typeof got): Tensor[] => [
-      ...scalars.entries.map(({ tensor }) => tensor),
-      ...activations.values(),
-    ];
-    const wanted = await readTensors(tensorsOf(want));
-    (await readTensors(tensorsOf(got))).forEach((values, i) =>
-      assertClose(values, wanted[i]!, { label: tensorsOf(want)[i]!.label })
-    );
-    // without the logits of every position, as a loss alone takes them
-    const { saveActivations: _, ...rest } = request;
-    using lossAlone = await deriveScalars(pieces, { ...rest, dsts: ["token_attribution"] });
-    assertClose([lossAlone.loss!], [want.loss!], { label: "loss alone" });
   },
 );
 

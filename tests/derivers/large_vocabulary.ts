@@ -5,10 +5,10 @@
  * @module
  */
 
-import { memoryFolder, type SourceFolder } from "../../../engine/model/source.ts";
-import { writeSafetensors } from "../../../engine/model/safetensors_write.ts";
-import { readGoldenJson, readGoldenTensors } from "../../support/golden.ts";
-import { createRandom } from "../../support/random.ts";
+import { memoryFolder, type SourceFolder } from "../../engine/model/source.ts";
+import { writeSafetensors } from "../../engine/model/safetensors_write.ts";
+import { readGoldenJson, readGoldenTensors } from "../support/golden.ts";
+import { createRandom } from "../support/random.ts";
 
 /** The golden model `tiny` with `dVocab` tokens, `<0>` and so on, embedded at random. */
 export function tinyWithVocabulary(dVocab: number): SourceFolder {
