@@ -26,7 +26,7 @@ export async function runForwardBackward(model: Model, tokens: readonly number[]
     tokens: [...tokens],
     lossFnConfig: { name: "logit_diff", targetTokens: ["<13>"], distractorTokens: ["<17>"] },
     dsts: ["token_attribution"],
-  });
+  }, { predict: false });
 }
 
 /** Every slot that the model has without autoencoders. */
