@@ -17,6 +17,7 @@ import { unembed } from "../engine/model/transformer.ts";
 import { slice } from "../engine/tape/ops/slice.ts";
 import { readTensors } from "../engine/tape/tensor.ts";
 import { deriveScalars, type Model } from "../mod.ts";
+import { constantFinalScale } from "../server/tdb.ts";
 import { type NextToken, nextTokens } from "./debug_logits.ts";
 import { type Effects, effectsAt, type ReportNode, topNodes } from "./debug_nodes.ts";
 import { dstsOf, scalarsToReport } from "./debug_scalars.ts";
@@ -80,17 +81,6 @@ export interface DebugReport {
   readonly stats: { readonly milliseconds: number; readonly bytes: number };
 }
 
-/** As a debugger's requests do: the scale of the final norm is a constant for gradients. */
-const detachFinalNorm: AblationSpec = {
-  index: {
-    activationLocationType: "resid.ln_f.scale",
-    passType: "backward",
-    tensorIndices: ["All", "All"],
-    layerIndex: null,
-  },
-  value: 0,
-};
-
 /**
  * Runs the prompts, all in one batch, without and with the ablations.
  *
@@ -111,7 +101,7 @@ export async function debugReport(model: Model, options: DebugOptions): Promise<
     prompt,
     lossFnConfig,
     traceConfig: trace,
-    ablationSpecs: [detachFinalNorm, ...specs],
+    ablationSpecs: [constantFinalScale, ...specs],
     dsts: dstsOf(kinds, trace),
     saveActivations: [{ activationLocationType: "resid.post_ln_f", passType: "forward" }],
   });

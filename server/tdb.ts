@@ -125,7 +125,7 @@ function topK(components: readonly Component[], topAndBottomK: number) {
 }
 
 /** Makes the scale of the final layer norm a constant for the backward pass. */
-const constantFinalScale: AblationSpec = {
+export const constantFinalScale: AblationSpec = {
   index: {
     activationLocationType: "resid.ln_f.scale",
     passType: "backward",
