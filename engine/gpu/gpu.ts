@@ -261,6 +261,7 @@ export class Gpu implements Recorder, Disposable {
   async #transferSoon(): Promise<void> {
     await Promise.resolve();
     this.#transfer = undefined;
+    this.#failure.check();
     this.flush();
     this.#commands.read();
     await this.#reader.transfer();

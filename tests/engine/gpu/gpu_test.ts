@@ -113,6 +113,13 @@ gpuTest(
   },
 );
 
+gpuTest("Gpu.read() says so if the GPU is disposed of before it has read", async () => {
+  const gpu = await openGpu();
+  const reading = gpu.read([{ block: gpu.acquire(bytes, "x"), bytes }]);
+  gpu[Symbol.dispose]();
+  await assert.rejects(reading, { name: "GpuError", message: /disposed/ });
+});
+
 gpuTest("Gpu.read() of more than it has read before", async ({ gpu }) => {
   const sizes = [16, 1 << 20, 16, 1 << 21, 0];
   const blocks = sizes.map((size) => gpu.acquire(size, "x"));
