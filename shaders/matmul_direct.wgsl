@@ -1,5 +1,5 @@
 // Matrix products from storage buffers without workgroup memory, for CPU rasterisers.
-// Joined from matmul.wgsl, matmul_tile.wgsl and this.
+// Joined from matmul.wgsl, lib/matmul_tile.wgsl and this.
 //
 // One workgroup of LANES invocations makes ROWS x 128 outputs; an invocation
 // makes ROWS x 16. Grid: x = ceil(M / ROWS), y = ceil(N / 128).

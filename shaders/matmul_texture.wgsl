@@ -1,6 +1,6 @@
 // Matrix products from textures, for CPU rasterisers: a texel of a read-only
 // storage texture costs llvmpipe 10 cycles, a vec4 of a storage buffer 28, a texel
-// of a sampled texture 24. Joined from matmul.wgsl, matmul_tile.wgsl and this.
+// of a sampled texture 24. Joined from matmul.wgsl, lib/matmul_tile.wgsl and this.
 //
 // One workgroup of LANES invocations makes ROWS x 128 outputs; an invocation
 // makes ROWS x 16. Grid: x = ceil(M / ROWS), y = ceil(N / 128).

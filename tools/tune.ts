@@ -19,7 +19,7 @@ const tuning = matmulTuning as unknown as {
   staged: { few: Tile & { rows: number }; many: Tile };
 };
 
-const rowsOfTile = [1, 4, 8, 16]; // what shaders/matmul_tile.wgsl distinguishes
+const rowsOfTile = [1, 4, 8, 16]; // what shaders/lib/matmul_tile.wgsl distinguishes
 const tiles = [[8, 8], [16, 4], [16, 8], [8, 16], [16, 16], [32, 4]].flatMap(([wgX, wgY]) =>
   [8, 16, 32].map((tileK) => ({ wgX, wgY, tileK }) as unknown as Tile)
 );

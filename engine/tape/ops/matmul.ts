@@ -20,7 +20,7 @@ import {
   matmulUniforms,
 } from "./matmul_launch.ts";
 import { matmulTuning } from "./matmul_tuning.ts";
-import { multiplyTextures, suitsTextures } from "./matmul_textures.ts";
+import { multiplyTextures, suitsTextures } from "./matmul_texture.ts";
 
 const shared = { bindings: matmulBindings, uniforms: matmulUniforms } as const;
 const operands = ["a", "b", "bias", "c", "addend"] as const;

@@ -1,0 +1,3 @@
+import { testMatmul } from "./matmul_kernels.ts";
+
+testMatmul("direct");

@@ -1,0 +1,4 @@
+import { testMatmul } from "./matmul_kernels.ts";
+
+testMatmul("texture");
+testMatmul("packed texture");
