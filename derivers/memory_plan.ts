@@ -8,7 +8,7 @@
 import { GpuError } from "../engine/errors.ts";
 import type { Gpu } from "../engine/gpu/gpu.ts";
 import type { ForwardRun } from "../engine/model/model.ts";
-import type { SlotKey } from "../engine/tape/slots.ts";
+import { type SlotKey, slotKey } from "../engine/tape/slots.ts";
 import { Arena, type Tensor } from "../engine/tape/tensor.ts";
 import type { Plan } from "./plan.ts";
 import type { ScalarStore } from "./scalar_store.ts";
@@ -80,7 +80,8 @@ function waysToShrink({ sequences, save, gradients }: Plan): string[] {
   if (save.size + gradients.size > 0) ways.push("fewer scalars or activations", "fewer layers");
   ways.push(sequences.length > 1 ? "shorter prompts" : "a shorter prompt");
   if (sequences.length > 1) ways.push("fewer sequences at a time");
-  if (save.has("logits/none") || gradients.has("logits/none")) {
+  const logits = slotKey("logits", null);
+  if (save.has(logits) || gradients.has(logits)) {
     ways.push("nothing that keeps the logits of all positions");
   }
   return ways;
